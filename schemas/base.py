@@ -1,0 +1,26 @@
+"""The base of every message: frozen, and closed to unknown fields."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+"""A serial, lot, station or recipe name that is safe in a URL, a file name and a Redis key."""
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 in hexadecimal."""
+
+
+def _to_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+Timestamp = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+"""A moment with a time zone, kept in UTC."""
+
+
+class Message(BaseModel):
+    """An immutable record that crosses a process boundary; an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
