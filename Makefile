@@ -1,0 +1,48 @@
+# `make` alone prints this help; every target below that carries a `##` comment is in it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13; do command -v $$name && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TYPED := $(wildcard schemas engine worker services tests bench)
+# Test processes side by side, each with its own Redis servers; more than the cores only adds waiting.
+JOBS ?= 2
+# One thread per test process: torch would otherwise start as many threads as there are cores in each.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help install demo up test check format bench
+
+help: ## Print this help.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
+
+install: $(INSTALLED) ## Install Lynceus into .venv; the other targets do it when needed.
+
+$(INSTALLED): pyproject.toml requirements/torch.txt requirements/constraints.txt
+	@test -n "$(PYTHON)" || { echo "No python3.11, 3.12 or 3.13 on PATH: install one, or run make PYTHON=/path/to/python"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements/torch.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -c requirements/constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## Inspect the sample images from camera to report, on servers of its own; then stop.
+	$(BIN)/lynceus demo
+
+up: $(INSTALLED) ## Start the same processes and leave them running until Ctrl-C.
+	$(BIN)/lynceus up
+
+test: $(INSTALLED) ## Run the tests (under 12 minutes on 2 cores).
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+check: $(INSTALLED) ## Lint, check the format, check the types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict $(TYPED)
+
+format: $(INSTALLED) ## Put every file into the house format.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(INSTALLED) ## Measure against the named peers; each script prints hardware, commit, command and ratio.
+	@for script in $(wildcard bench/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
