@@ -1,0 +1,127 @@
+"""The one door for a new inspection: gateway, REST and the Celery task all come in here."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pydantic import Field
+
+from schemas.base import Identifier, Message, Timestamp
+from schemas.frame import FrameRef
+from schemas.identity import PartIdentity
+from schemas.job import InspectionJob
+from schemas.recipe import Recipe
+from services.infra import images
+from services.infra.doorbell import Bell
+from services.infra.errors import StoreFull, UnknownStation
+from services.infra.frames import FrameStore
+from services.infra.ledger import Duplicate, Ledger
+from services.infra.names import Lane
+from services.infra.recipes import RecipeBook
+
+
+class SubmissionRequest(Message):
+    """What a caller says about one image of one part; `result_id` makes it idempotent."""
+
+    result_id: Identifier
+    recipe_id: Identifier
+    part_id: Identifier
+    camera_id: Identifier
+    lot_id: Identifier | None = None
+    station_id: Identifier | None = None
+    """When given, it must be the station of the recipe."""
+    deadline_ms: int | None = Field(default=None, ge=1, le=600_000)
+    """Milliseconds from now until the verdict is too late; the recipe's own when None."""
+    is_simulated: bool = False
+    captured_at: Timestamp | None = None
+    unusable_reason: str | None = None
+    """Why the frame cannot be judged; the part is then recorded as NOT_INSPECTED."""
+
+    def body_digest(self, frame_digest: str) -> str:
+        """SHA-256 over what is asked and the image it is asked about, but not over when."""
+        asked = self.model_dump_json(exclude={"captured_at"})
+        return hashlib.sha256(f"{asked}\n{frame_digest}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The job as the ledger holds it; `is_new` is False when the same request came before."""
+
+    job: InspectionJob
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Takes an image and what is asked about it: frame first, then the job, then the doorbell."""
+
+    ledger: Ledger
+    frames: FrameStore
+    doorbell: Bell
+    recipes: RecipeBook
+    frames_high_water: float = 1.0
+    ledger_high_water: float = 1.0
+
+    def accept(self, request: SubmissionRequest, data: bytes) -> Accepted:
+        """Accept the job once per `result_id`; the same request again changes nothing.
+
+        Raises the typed errors of `images`, UnknownRecipe, UnknownStation, DuplicateConflict for another
+        body under the same id, StoreFull at the high-water marks, StoreUnavailable.
+        """
+        recipe = self._recipe(request)
+        now = datetime.now(UTC)
+        frame = images.probe(data, request.captured_at or now)
+        job = _job(request, recipe, frame, now)
+        if self.ledger.state(request.result_id) is None:
+            self._make_sure_of_room()
+            if request.unusable_reason is None:
+                images.decode(data)
+            self.frames.put(request.result_id, data)
+        outcome = self.ledger.add(job, request.body_digest(frame.digest))
+        self.doorbell.ring(Lane.INSPECT)
+        return self._first(job) if isinstance(outcome, Duplicate) else Accepted(job, is_new=True)
+
+    def _first(self, job: InspectionJob) -> Accepted:
+        state = self.ledger.state(job.result_id)
+        return Accepted(state.job if state else job, is_new=False)
+
+    def _recipe(self, request: SubmissionRequest) -> Recipe:
+        recipe = self.recipes.get(request.recipe_id)
+        if request.station_id not in {None, recipe.station_id}:
+            raise UnknownStation(
+                f"recipe {recipe.recipe_id!r} is not for station {request.station_id!r}",
+                mend=f"leave station_id out, or send {recipe.station_id!r}",
+            )
+        return recipe
+
+    def _make_sure_of_room(self) -> None:
+        for store, used, limit in (
+            ("frame store", self.frames.used_fraction(), self.frames_high_water),
+            ("ledger", self.ledger.used_fraction(), self.ledger_high_water),
+        ):
+            if used >= limit:
+                raise StoreFull(
+                    f"the {store} is {used:.0%} full and takes no new frame from {limit:.0%} on",
+                    mend="submit again later; start more workers when this lasts",
+                )
+
+
+def _job(request: SubmissionRequest, recipe: Recipe, frame: FrameRef, now: datetime) -> InspectionJob:
+    part = PartIdentity(
+        part_id=request.part_id,
+        lot_id=request.lot_id,
+        station_id=recipe.station_id,
+        camera_id=request.camera_id,
+        recipe_id=recipe.recipe_id,
+        recipe_version=recipe.version,
+    )
+    return InspectionJob(
+        result_id=request.result_id,
+        job_id=request.result_id,
+        part=part,
+        frame=frame,
+        creation_time=now,
+        deadline=now + timedelta(milliseconds=request.deadline_ms or recipe.deadline_ms),
+        is_simulated=request.is_simulated,
+        unusable_reason=request.unusable_reason,
+    )
