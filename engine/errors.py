@@ -1,0 +1,71 @@
+"""The engine's errors; each says what is wrong and how to mend it.
+
+EngineError
+├── ImageInvalid        pixels that cannot be an image of this model
+├── PromptInvalid       a prompt or sampling option that cannot be served
+│   └── PromptTooLong   more tokens than the context holds
+├── DeadlinePassed      the request was late before any work was spent on it
+├── CheckpointInvalid   files that do not make this network
+├── DeviceUnavailable   the asked-for device is not there
+├── OutOfMemory         the device has no room for the request
+└── EngineClosed        the engine takes no more requests
+"""
+
+
+class EngineError(Exception):
+    """Base of everything the engine raises; `code` is stable, `mend` tells a person what to do."""
+
+    code = "engine_error"
+
+    def __init__(self, detail: str, mend: str) -> None:
+        super().__init__(f"{detail} ({mend})")
+        self.detail = detail
+        self.mend = mend
+
+
+class ImageInvalid(EngineError):
+    """The pixels are not a uint8 RGB array of a shape the model takes."""
+
+    code = "image_invalid"
+
+
+class PromptInvalid(EngineError):
+    """The prompt, the choices or a sampling option cannot be served."""
+
+    code = "prompt_invalid"
+
+
+class PromptTooLong(PromptInvalid):
+    """The prompt and what is to be generated exceed the context."""
+
+    code = "prompt_too_long"
+
+
+class DeadlinePassed(EngineError):
+    """The deadline had passed before any work was spent on the request."""
+
+    code = "deadline_passed"
+
+
+class CheckpointInvalid(EngineError):
+    """The checkpoint's files are missing, damaged, or do not fit the network they describe."""
+
+    code = "checkpoint_invalid"
+
+
+class DeviceUnavailable(EngineError):
+    """The device that was asked for cannot be used."""
+
+    code = "device_unavailable"
+
+
+class OutOfMemory(EngineError):
+    """The device ran out of memory on this request."""
+
+    code = "out_of_memory"
+
+
+class EngineClosed(EngineError):
+    """The engine is closing or has failed, and takes no more requests."""
+
+    code = "engine_closed"

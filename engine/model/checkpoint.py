@@ -1,0 +1,122 @@
+"""Loads and saves whole networks, strictly: nothing missing, nothing left over, nothing of another shape."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from engine.errors import CheckpointInvalid
+from engine.model.config import ModelConfig
+from engine.model.names import Piece, pieces_of
+from engine.model.network import ErnieVL
+from engine.model.tensors import MANIFEST, MANIFEST_VERSION, SCALE_SUFFIX, StoredTensors, read_json
+from engine.quant.rows import encode_rows
+
+Progress = Callable[[int, int], None]
+"""Told after each parameter how many elements of how many are loaded."""
+
+TIED_HEAD = "lm_head.weight"
+LISTED = 20
+
+
+def load(path: Path | str, dtype: torch.dtype, device: torch.device | str, progress: Progress | None = None) -> ErnieVL:
+    """Read a checkpoint of either layout into a network ready for inference.
+
+    Parameters are allocated and filled one by one, so the peak is the weights plus one tensor. The routers stay in
+    fp32. CheckpointInvalid lists every missing, surplus and misshapen tensor.
+    """
+    directory = Path(path)
+    config = ModelConfig.from_json(read_json(directory / "config.json"))
+    stored = StoredTensors(directory)
+    with torch.device("meta"):
+        network = ErnieVL(config)
+    plan = {name: pieces_of(name, tuple(p.shape), config) for name, p in network.named_parameters()}
+    _check(stored, [piece for pieces in plan.values() for piece in pieces], config)
+    total = sum(p.numel() for p in network.parameters())
+    done = 0
+    for name, parameter in list(network.named_parameters()):
+        kind = torch.float32 if ".router." in name else dtype
+        filled = torch.empty(parameter.shape, dtype=kind, device=device)
+        for piece in plan[name]:
+            filled[piece.place] = piece.of(stored.read(piece.key)).to(kind)
+        _replace(network, name, filled)
+        done += parameter.numel()
+        if progress is not None:
+            progress(done, total)
+    return network.eval()
+
+
+def released_tensors(network: ErnieVL) -> dict[str, Tensor]:
+    """The network's weights under their released names, in the shapes of the released layout."""
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in network.named_parameters():
+        values = parameter.detach()
+        for piece in pieces_of(name, tuple(parameter.shape), network.config):
+            if piece.row is not None:
+                tensors.setdefault(piece.key, torch.zeros(piece.shape))[piece.row] = values
+            else:
+                part = values[piece.place]
+                tensors[piece.key] = (part.T if piece.transposed else part).clone(memory_format=torch.contiguous_format)
+    return tensors
+
+
+def save_plain(network: ErnieVL, directory: Path, dtype: torch.dtype) -> None:
+    """Write `model.safetensors` in the released layout; routers stay fp32."""
+    tensors = {
+        name: tensor if _is_router(name) else tensor.to(dtype)
+        for name, tensor in released_tensors(network).items()
+    }
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+
+
+def save_compressed(source: Path, target: Path, source_digest: str) -> None:
+    """Write our own layout: every matrix but the routers in 8 bits a weight, the rest as it was."""
+    stored, tensors, formats = StoredTensors(source), dict[str, Tensor](), dict[str, str]()
+    for name in sorted(stored.names):
+        tensor = stored.read(name)
+        if tensor.ndim != 2 or _is_router(name):  # noqa: PLR2004 - a matrix has two dimensions
+            tensors[name] = tensor
+            continue
+        tensors[name], tensors[name + SCALE_SUFFIX] = encode_rows(tensor)
+        formats[name] = "rows8"
+    target.mkdir(parents=True, exist_ok=True)
+    for path in source.glob("*.json"):
+        if not path.name.endswith(".index.json"):
+            shutil.copyfile(path, target / path.name)
+    save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
+    manifest = {"version": MANIFEST_VERSION, "source_digest": source_digest, "formats": formats}
+    (target / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def _is_router(name: str) -> bool:
+    return ".mlp.gate.weight" in name or ".moe_statics." in name
+
+
+def _check(stored: StoredTensors, pieces: Iterable[Piece], config: ModelConfig) -> None:
+    expected = {piece.key: piece.shape for piece in pieces}
+    present = stored.names
+    allowed = {TIED_HEAD} if config.text.tie_word_embeddings else set()
+    wrong = [
+        *(f"missing {name} {list(expected[name])}" for name in sorted(expected.keys() - present)),
+        *(f"surplus {name}" for name in sorted(present - expected.keys() - allowed)),
+        *(
+            f"misshapen {name}: {list(stored.shape(name))} instead of {list(expected[name])}"
+            for name in sorted(expected.keys() & present)
+            if stored.shape(name) != expected[name]
+        ),
+    ]
+    if wrong:
+        more = f"; and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
+        raise CheckpointInvalid(
+            f"{len(wrong)} tensors do not fit: " + "; ".join(wrong[:LISTED]) + more,
+            "the weights and config.json must come from the same checkpoint",
+        )
+
+
+def _replace(network: nn.Module, name: str, values: Tensor) -> None:
+    owner, _, leaf = name.rpartition(".")
+    setattr(network.get_submodule(owner), leaf, nn.Parameter(values, requires_grad=False))

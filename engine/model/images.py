@@ -1,0 +1,104 @@
+"""From pixels to patches: resize to whole merge blocks, normalise, and cut.
+
+H, W image sides in pixels, N patches
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image as Pillow
+from torch import Tensor
+
+from engine.errors import ImageInvalid
+from engine.model.rope import Grid
+from engine.model.tensors import read_json
+
+Pixels = npt.NDArray[np.uint8]
+
+LARGEST_ASPECT = 200
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+SMALLEST_AREA = 56 * 56
+LARGEST_AREA = 28 * 28 * 6177
+
+
+@dataclass(frozen=True)
+class ImageProcessor:
+    """Turns an RGB image into the patches the vision tower reads; areas are in pixels."""
+
+    patch: int = 14
+    merge: int = 2
+    min_area: int = SMALLEST_AREA
+    max_area: int = LARGEST_AREA
+    mean: tuple[float, ...] = CLIP_MEAN
+    std: tuple[float, ...] = CLIP_STD
+
+    @staticmethod
+    def from_checkpoint(directory: Path) -> "ImageProcessor":
+        """Read `preprocessor_config.json`, or take the released values where the checkpoint has none."""
+        path = directory / "preprocessor_config.json"
+        if not path.exists():
+            return ImageProcessor()
+        raw = read_json(path)
+        size = raw.get("size") or {}
+        return ImageProcessor(
+            patch=raw.get("patch_size", 14),
+            merge=raw.get("merge_size", 2),
+            min_area=raw.get("min_pixels") or size.get("shortest_edge", SMALLEST_AREA),
+            max_area=raw.get("max_pixels") or size.get("longest_edge", LARGEST_AREA),
+            mean=tuple(raw.get("image_mean", CLIP_MEAN)),
+            std=tuple(raw.get("image_std", CLIP_STD)),
+        )
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width after resizing: multiples of a merge block, the area within bounds, the aspect kept.
+
+        Raises ImageInvalid where one side is over 200 times the other.
+        """
+        if max(height, width) > LARGEST_ASPECT * min(height, width):
+            raise ImageInvalid(
+                f"an image of {width} x {height} pixels is over {LARGEST_ASPECT} times longer than wide",
+                "crop the region of interest in the recipe",
+            )
+        block = self.patch * self.merge
+        new_height, new_width = round(height / block) * block, round(width / block) * block
+        if new_height * new_width > self.max_area:
+            shrink = math.sqrt(height * width / self.max_area)
+            new_height = max(block, math.floor(height / shrink / block) * block)
+            new_width = max(block, math.floor(width / shrink / block) * block)
+        elif new_height * new_width < self.min_area:
+            grow = math.sqrt(self.min_area / (height * width))
+            new_height = math.ceil(height * grow / block) * block
+            new_width = math.ceil(width * grow / block) * block
+        return new_height, new_width
+
+    def tokens(self, grid: Grid) -> int:
+        """How many tokens of the prompt an image of this grid takes."""
+        return grid[0] * grid[1] * grid[2] // self.merge**2
+
+    def patches(self, pixels: Pixels) -> tuple[Tensor, Grid]:
+        """`[H, W, 3]` uint8 RGB -> patches `[N, 588]` fp32 in merge-block order, and the grid.
+
+        A patch is flattened as channel, row, column. Raises ImageInvalid for any other array.
+        """
+        _check(pixels)
+        height, width = self.size(*pixels.shape[:2])
+        resized = Pillow.fromarray(pixels).resize((width, height), Pillow.Resampling.BICUBIC)
+        scaled = np.asarray(resized, dtype=np.float32) * np.float32(1 / 255)
+        normal = (scaled - np.float32(self.mean)) / np.float32(self.std)
+        rows, columns = height // self.patch, width // self.patch
+        cut = normal.reshape(rows // self.merge, self.merge, self.patch, columns // self.merge, self.merge, self.patch, 3)
+        flat = cut.transpose(0, 3, 1, 4, 6, 2, 5).reshape(rows * columns, -1)
+        return torch.from_numpy(np.ascontiguousarray(flat)), (1, rows, columns)
+
+
+def _check(pixels: Pixels) -> None:
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
+        raise ImageInvalid("pixels are not a uint8 array", "convert the image to 8-bit RGB first")
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:  # noqa: PLR2004 - [H, W, 3]
+        shape = "one image at a time (a video is not supported)" if pixels.ndim == 4 else "[height, width, 3]"  # noqa: PLR2004
+        raise ImageInvalid(f"pixels have the shape {list(pixels.shape)}", f"pass {shape}")

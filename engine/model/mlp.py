@@ -1,0 +1,19 @@
+"""The gated feed-forward network (Shazeer 2020, SwiGLU), of the dense layer and of the shared experts."""
+
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+
+class SwiGLU(nn.Module):
+    """`down(silu(gate x) * up x)`, without biases."""
+
+    def __init__(self, hidden: int, inner: int) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(hidden, inner, bias=False)
+        self.up_proj = nn.Linear(hidden, inner, bias=False)
+        self.down_proj = nn.Linear(inner, hidden, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[T, hidden] -> [T, hidden]`."""
+        out: Tensor = self.down_proj(silu(self.gate_proj(x)) * self.up_proj(x))
+        return out

@@ -1,0 +1,69 @@
+"""The whole network: image patches and token ids in, logits out.
+
+T tokens, N patches, M image tokens, V vocabulary
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from engine.model.cache import Segment
+from engine.model.config import ModelConfig
+from engine.model.decoder import Decoder
+from engine.model.resampler import Resampler
+from engine.model.rope import Grid, text_positions
+from engine.model.vision import VisionTower
+
+
+class ErnieVL(nn.Module):
+    """ERNIE-4.5-VL: vision tower, resampler, decoder, and a head that may share the embedding."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vision_model = VisionTower(config.vision)
+        self.resampler_model = Resampler(config.vision, config.text)
+        self.decoder = Decoder(config)
+        self.lm_head = (
+            None
+            if config.text.tie_word_embeddings
+            else nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
+        )
+
+    def forward(self, token_ids: Tensor, patches: Tensor | None, grids: Tensor | None) -> Tensor:
+        """The plain computation on one prompt: ids `[T]`, patches `[N, 588]`, grids `[n, 3]` -> logits `[T, V]`."""
+        sizes: list[Grid] = [] if grids is None else [(t, h, w) for t, h, w in grids.tolist()]
+        positions, _ = text_positions(token_ids.tolist(), sizes, self.config)
+        images = None if patches is None else self.see(patches, sizes)
+        hidden = self.decode(token_ids, positions.to(token_ids.device), images, [Segment(len(token_ids))])
+        return self.logits(hidden)
+
+    def see(self, patches: Tensor, grids: Sequence[Grid]) -> Tensor:
+        """Image tokens `[M, hidden]` for patches `[N, 588]` of all images, in their order."""
+        weight = self.vision_model.patch_embed.weight
+        out: Tensor = self.resampler_model(self.vision_model(patches.to(weight.dtype), grids))
+        return out
+
+    def decode(
+        self, token_ids: Tensor, positions: Tensor, images: Tensor | None, segments: Sequence[Segment]
+    ) -> Tensor:
+        """Hidden states `[T, hidden]` of packed sequences; `images` `[M, hidden]` take the placeholders' places."""
+        x = self.decoder.embed_tokens(token_ids)
+        if images is not None:
+            places = (token_ids == self.config.image_token_id).nonzero()[:, 0]
+            assert len(places) == len(images), f"{len(places)} placeholders for {len(images)} image tokens"
+            x = x.index_copy(0, places, images.to(x.dtype))
+        out: Tensor = self.decoder(x, positions, segments, self._vision_tokens(token_ids))
+        return out
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states `[t, hidden]` -> logits `[t, V]`."""
+        head = self.decoder.embed_tokens if self.lm_head is None else self.lm_head
+        return nn.functional.linear(hidden, head.weight)
+
+    def _vision_tokens(self, token_ids: Tensor) -> Tensor:
+        """Indices of the tokens that the vision experts serve: placeholders, image start and image end."""
+        config = self.config
+        marks = (config.image_token_id, config.image_start_token_id, config.image_end_token_id)
+        return torch.isin(token_ids, torch.tensor(marks, device=token_ids.device)).nonzero()[:, 0]

@@ -1,0 +1,1 @@
+"""Compressed weights: how they are laid out, encoded and decoded."""
