@@ -1,0 +1,1 @@
+"""The `lynceus` command: one file a command, and the processes it starts."""
