@@ -23,4 +23,5 @@ Timestamp = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 class Message(BaseModel):
     """An immutable record that crosses a process boundary; an unknown field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Attribute docstrings become the field descriptions of the JSON schemas and of OpenAPI.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)

@@ -1,24 +1,52 @@
 """A recipe: what a station looks for, how sure it must be, and what happens with the result."""
 
 import hashlib
-from typing import Annotated, Literal
+from string import Formatter
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from schemas.base import Identifier, Message
 from schemas.report import Severity
 from schemas.verdict import Decision
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+PLACEHOLDERS = frozenset({"part", "classes"})
+"""What a prompt text may hold in braces."""
+
+
+def _known_placeholders(text: str) -> str:
+    found = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+    if unknown := sorted(found - PLACEHOLDERS):
+        raise ValueError(f"unknown placeholder {{{unknown[0]}}}; a prompt may hold {{part}} and {{classes}}")
+    return text
+
+
+PromptText = Annotated[
+    str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_known_placeholders)
+]
+"""Words for the model with `{part}` and `{classes}` to be filled in; other braces are doubled."""
+
+Wording = Annotated[
+    str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\s,](?:[^,\r\n]*[^\s,])?$")
+]
+"""A class as the model says it: no comma, because the prompt lists the classes between commas."""
 
 
 class DefectClass(Message):
-    """One thing a part can be: its name in results, and its wording in the prompt and as the model's answer."""
+    """One thing a part can be: its name in results, and its wording in the prompt and in the answer."""
 
     name: Identifier
-    wording: Annotated[str, StringConstraints(min_length=1, max_length=80)]
+    wording: Wording
     severity: Severity
     acceptable: bool = False
+    """Whether a part of this class may pass; the others make up the defect probability."""
 
 
 class Thresholds(Message):
@@ -27,19 +55,28 @@ class Thresholds(Message):
     accept_below: float = Field(gt=0.0, lt=1.0)
     reject_from: float = Field(gt=0.0, le=1.0)
     temperature: float = Field(default=1.0, gt=0.0, le=10.0)
-    """Divides the log-probabilities before the softmax over the classes (Guo et al. 2017, temperature scaling)."""
+    """Divides the log-probabilities before the softmax (temperature scaling, Guo et al. 2017)."""
 
-    @model_validator(mode="after")
-    def _ordered(self) -> "Thresholds":
-        if self.accept_below > self.reject_from:
-            raise ValueError("accept_below must not exceed reject_from")
-        return self
+    @field_validator("reject_from")
+    @classmethod
+    def _not_below_accept(cls, reject_from: float, info: ValidationInfo) -> float:
+        accept_below = info.data.get("accept_below")
+        if accept_below is not None and reject_from < accept_below:
+            raise ValueError(f"reject_from {reject_from:g} lies below accept_below {accept_below:g}")
+        return reject_from
 
 
 class Escalation(Message):
     """Which verdicts get a written report."""
 
     decisions: tuple[Decision, ...] = (Decision.REVIEW, Decision.REJECT)
+
+    @field_validator("decisions")
+    @classmethod
+    def _only_what_was_inspected(cls, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+        if Decision.NOT_INSPECTED in decisions:
+            raise ValueError("a part that was NOT_INSPECTED has nothing to diagnose")
+        return decisions
 
 
 class Retention(Message):
@@ -53,8 +90,8 @@ class Retention(Message):
 class PromptTexts(Message):
     """The words around the image; `{part}` and `{classes}` are filled in from the recipe."""
 
-    inspect: Text = "Inspect the {part}. Answer with one of: {classes}."
-    diagnose: Text = "Diagnose the {part}. Defects looked for: {classes}. Write the report."
+    inspect: PromptText = "Inspect the {part}. Answer with one of: {classes}."
+    diagnose: PromptText = "Diagnose the {part}. Defects looked for: {classes}. Write the report."
 
 
 class Region(Message):
@@ -64,6 +101,12 @@ class Region(Message):
     y: float = Field(ge=0.0, lt=1.0)
     width: float = Field(gt=0.0, le=1.0)
     height: float = Field(gt=0.0, le=1.0)
+
+    @model_validator(mode="after")
+    def _inside_the_frame(self) -> Self:
+        if self.x + self.width > 1.0 or self.y + self.height > 1.0:
+            raise ValueError("the region reaches beyond the frame: x + width and y + height are at most 1")
+        return self
 
 
 class Regions(Message):
@@ -91,14 +134,27 @@ class Recipe(Message):
     version: int = Field(ge=1)
     station_id: Identifier
     part: Annotated[str, StringConstraints(min_length=1, max_length=120)]
+    """What the part is, in the words of the prompt: `machined surface`."""
     classes: Annotated[tuple[DefectClass, ...], Field(min_length=2, max_length=64)]
     thresholds: Thresholds
     escalation: Escalation = Escalation()
     deadline_ms: int = Field(ge=1, le=600_000)
+    """From the job's creation to the last moment at which a verdict is of use; at most the takt."""
     retention: Retention = Retention()
     prompt: PromptTexts = PromptTexts()
     regions: Regions = Regions()
     frame_limits: FrameLimits = FrameLimits()
+
+    @field_validator("classes")
+    @classmethod
+    def _tell_good_from_bad(cls, classes: tuple[DefectClass, ...]) -> tuple[DefectClass, ...]:
+        for label in ("name", "wording"):
+            labels = [getattr(each, label) for each in classes]
+            if twice := sorted({each for each in labels if labels.count(each) > 1}):
+                raise ValueError(f"the {label} {twice[0]!r} stands twice")
+        if {each.acceptable for each in classes} != {True, False}:
+            raise ValueError("there must be an acceptable class and one that is not")
+        return classes
 
     @property
     def digest(self) -> str:

@@ -14,9 +14,13 @@ CANNOT_TELL = "cannot tell"
 """The legal answer wherever the image does not show it."""
 
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=240)]
+"""One sentence of the model's, or the words `cannot tell`."""
 
 Severity = Literal["none", "minor", "major", "critical", "cannot tell"]
+"""How bad a defect is for the part's function; `none` only for a part without one."""
+
 Likelihood = Literal["low", "medium", "high", "cannot tell"]
+"""How probable a cause is on the evidence in the image."""
 
 
 class Cause(Message):
@@ -27,7 +31,10 @@ class Cause(Message):
 
 
 class Diagnosis(Message):
-    """What the model writes: every field may be `cannot tell`. Its JSON schema constrains generation."""
+    """What the model writes: every field may be `cannot tell`. Its JSON schema constrains generation.
+
+    The order of the fields is the order in which the model writes them: what it sees before what follows.
+    """
 
     defect: Sentence
     where: Sentence
@@ -57,6 +64,7 @@ class DiagnosisReport(Message):
     """The class the verdict named, beside the model's own words in `diagnosis.defect`."""
     diagnosis: Diagnosis
     reasoning: str
+    """What the model thought before it wrote; for the reader of the report, never parsed."""
     state: ReportState = ReportState.DRAFT
     versions: Versions
     processing_times: ProcessingTimes

@@ -1,8 +1,9 @@
 """The decision on a part, with everything an auditor needs to retrace it."""
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.base import Digest, Identifier, Message, Timestamp
 from schemas.frame import FrameRef
@@ -45,11 +46,17 @@ class Versions(Message):
     code_version: str
     model_name: str
     model_digest: Digest | None
+    """SHA-256 over the checkpoint; None where no model looked at the part."""
     recipe_digest: Digest
+    """SHA-256 of the recipe's canonical JSON: the recipe as it was, whatever its version says."""
 
 
 class Verdict(Message):
-    """The one decision on a part; scores are empty exactly when it was NOT_INSPECTED."""
+    """The one decision on a part.
+
+    NOT_INSPECTED carries a problem and no scores; the other three carry scores and no problem. REVIEW and
+    REJECT name a defect class, ACCEPT does not. A record that says otherwise is refused.
+    """
 
     result_id: Identifier
     job_id: Identifier
@@ -61,6 +68,7 @@ class Verdict(Message):
     defect_probability: float | None = Field(ge=0.0, le=1.0)
     """Sum over the classes that are not acceptable; what the two thresholds are compared with."""
     scores: tuple[ClassScore, ...]
+    """One per class of the recipe, in recipe order."""
     problem: Problem | None = None
     """Why the part was NOT_INSPECTED."""
     versions: Versions
@@ -68,3 +76,28 @@ class Verdict(Message):
     creation_time: Timestamp
     is_simulated: bool = False
     is_partial: bool = False
+
+    @model_validator(mode="after")
+    def _inspected_or_not(self) -> Self:
+        if self.decision is Decision.NOT_INSPECTED:
+            if self.problem is None:
+                raise ValueError("NOT_INSPECTED needs a problem that says why")
+            if self.scores or self.defect_class is not None or self.defect_probability is not None:
+                raise ValueError("NOT_INSPECTED has neither scores nor a defect")
+        elif self.problem is not None:
+            raise ValueError(f"{self.decision} has no problem; only NOT_INSPECTED has")
+        elif not self.scores or self.defect_probability is None:
+            raise ValueError(f"{self.decision} needs scores and a defect probability")
+        return self
+
+    @model_validator(mode="after")
+    def _defect_matches_the_decision(self) -> Self:
+        names = [score.name for score in self.scores]
+        if len(set(names)) != len(names):
+            raise ValueError("a class is scored twice")
+        names_a_defect = self.decision in {Decision.REVIEW, Decision.REJECT}
+        if names_a_defect != (self.defect_class is not None):
+            raise ValueError("REVIEW and REJECT name a defect class, and only they do")
+        if self.defect_class is not None and self.defect_class not in names:
+            raise ValueError(f"the defect class {self.defect_class!r} is not among the scores")
+        return self
