@@ -1,0 +1,119 @@
+"""What the documents say is so: files exist, settings are listed, nothing of one machine got in."""
+
+import importlib
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from tests.repository import PACKAGES, ROOT, module_name, python_files, tracked_files
+from tests.test_imports import is_settings_module
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+SETTINGS = ROOT / "docs" / "settings.md"
+MOST_STEPS = 12
+
+FILE_NAME = re.compile(r"`([\w./-]+\.(?:py|lua|md|yaml|yml|toml|html|css|js|cpp|cu|txt)|[\w.-]+/[\w./-]*)`")
+"""A path in backticks: with an ending we use, or with a slash."""
+
+MACHINE_PATH = re.compile(r"(?<![\w.$-])/(?:work|root|home)(?:/|\b)")
+UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")
+REGISTRY = re.compile(r"\b(?:files\.python" + r"hosted|py" + r"pi\.org|registry\.npm)")
+
+
+def steps() -> dict[int, str]:
+    """The numbered steps of the life of one frame, by number."""
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    section = text.split("## The life of one frame", 1)[1].split("\n## ", 1)[0]
+    pieces = re.split(r"^(\d+)\. ", section, flags=re.MULTILINE)[1:]
+    return {int(number): body for number, body in zip(pieces[::2], pieces[1::2], strict=True)}
+
+
+def named_files(text: str) -> list[str]:
+    """Every file or folder named in backticks."""
+    return FILE_NAME.findall(text)
+
+
+def test_every_file_the_architecture_names_exists() -> None:
+    """The map shows only what is there."""
+    named = named_files(ARCHITECTURE.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_step_of_a_frame_names_its_files() -> None:
+    """At most twelve steps, numbered without a gap, each with a place to look."""
+    numbered = steps()
+    assert list(numbered) == list(range(1, len(numbered) + 1))
+    assert 1 <= len(numbered) <= MOST_STEPS
+    assert [number for number, body in numbered.items() if not named_files(body)] == []
+
+
+def settings_variables() -> set[str]:
+    """The environment variable of every setting of every process."""
+    variables = set()
+    for path in filter(is_settings_module, python_files(*PACKAGES)):
+        module = importlib.import_module(module_name(path))
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, BaseSettings) and value is not BaseSettings:
+                prefix = value.model_config.get("env_prefix", "")
+                variables |= {f"{prefix}{field}".upper() for field in value.model_fields}
+    return variables
+
+
+def test_the_settings_page_lists_exactly_the_settings() -> None:
+    """A setting without its line, or a line without its setting, is found."""
+    listed = re.findall(r"^\| `([A-Z][A-Z0-9_]+)`", SETTINGS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert settings_variables() == set(listed)
+
+
+@cache
+def text_files() -> list[tuple[Path, str]]:
+    """Every tracked file that is UTF-8 text."""
+    found = []
+    for path in tracked_files():
+        data = (ROOT / path).read_bytes()
+        if b"\0" not in data:
+            found.append((path, data.decode("utf-8", errors="replace")))
+    return found
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        pytest.param(MACHINE_PATH, id="paths of one machine"),
+        pytest.param(UNFINISHED, id="unfinished work"),
+        pytest.param(REGISTRY, id="package registries"),
+    ],
+)
+def test_no_tracked_file_holds(pattern: re.Pattern[str]) -> None:
+    """Paths of one machine, notes of unfinished work and names of package registries stay out."""
+    found = [
+        f"{path}:{number}: {line.strip()[:100]}"
+        for path, text in text_files()
+        for number, line in enumerate(text.splitlines(), start=1)
+        if pattern.search(line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        (MACHINE_PATH, "open('/ho" + "me/me/model')"),
+        (MACHINE_PATH, "see /wo" + "rk/main"),
+        (UNFINISHED, "# TO" + "DO later"),
+        (REGISTRY, "https://py" + "pi.org/simple"),
+    ],
+)
+def test_a_forbidden_line_is_seen(pattern: re.Pattern[str], line: str) -> None:
+    """The check itself: each of these lines is found."""
+    assert pattern.search(line)
+
+
+@pytest.mark.parametrize("line", ["services/worker/home.py", "/v1/work", "the part left home/", "TODOS"])
+def test_an_innocent_line_is_left_alone(line: str) -> None:
+    """The check itself: a path of the repository or of the API is none of a machine."""
+    assert not MACHINE_PATH.search(line)
+    assert not UNFINISHED.search(line)

@@ -1,0 +1,55 @@
+"""Functions and files stay small enough to be read at a glance."""
+
+import ast
+from pathlib import Path
+
+from tests.repository import PACKAGES, ROOT, python_files, syntax_tree
+
+FUNCTION_LINES = 60
+FILE_LINES = 400
+TEST_FILE_LINES = 500
+
+EXCEPTIONS: dict[str, int] = {}
+"""`path` or `path:function` -> its length today. An entry may only shrink, and goes when it fits."""
+
+
+def file_limit(path: Path) -> int:
+    """Tests may be a little longer than what they test."""
+    return TEST_FILE_LINES if path.parts[0] == "tests" else FILE_LINES
+
+
+def function_lengths(tree: ast.AST, path: Path) -> dict[str, int]:
+    """Lines from `def` to the last statement of each function, decorators left out."""
+    return {
+        f"{path}:{node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+def too_long() -> dict[str, int]:
+    """Everything over its limit, with its length."""
+    found: dict[str, int] = {}
+    for path in python_files(*PACKAGES, "tests", "bench"):
+        lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
+        if lines > file_limit(path):
+            found[str(path)] = lines
+        lengths = function_lengths(syntax_tree(path), path)
+        found |= {name: length for name, length in lengths.items() if length > FUNCTION_LINES}
+    return found
+
+
+def test_functions_and_files_keep_to_their_limits() -> None:
+    """Nothing is over the limit but what the table of exceptions holds at today's length."""
+    assert {name: lines for name, lines in too_long().items() if lines > EXCEPTIONS.get(name, 0)} == {}
+
+
+def test_the_table_of_exceptions_only_shrinks() -> None:
+    """An entry that is shorter now is written down shorter, and one that fits is struck out."""
+    assert too_long() == EXCEPTIONS
+
+
+def test_a_long_function_is_seen() -> None:
+    """The check itself: the length counts the line of `def` and the last one."""
+    body = "\n".join(["def f():"] + ["    pass"] * FUNCTION_LINES)
+    assert function_lengths(ast.parse(body), Path("x.py")) == {"x.py:f": FUNCTION_LINES + 1}
