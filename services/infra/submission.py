@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from schemas.base import Identifier, Message, Timestamp
@@ -11,7 +13,7 @@ from schemas.frame import FrameRef
 from schemas.identity import PartIdentity
 from schemas.job import InspectionJob
 from schemas.recipe import Recipe
-from services.infra import images
+from services.infra import images, quality
 from services.infra.doorbell import Bell
 from services.infra.errors import StoreFull, UnknownStation
 from services.infra.frames import FrameStore
@@ -34,13 +36,6 @@ class SubmissionRequest(Message):
     """Milliseconds from now until the verdict is too late; the recipe's own when None."""
     is_simulated: bool = False
     captured_at: Timestamp | None = None
-    unusable_reason: str | None = None
-    """Why the frame cannot be judged; the part is then recorded as NOT_INSPECTED."""
-
-    def body_digest(self, frame_digest: str) -> str:
-        """SHA-256 over what is asked and the image it is asked about, but not over when."""
-        asked = self.model_dump_json(exclude={"captured_at"})
-        return hashlib.sha256(f"{asked}\n{frame_digest}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +44,16 @@ class Accepted:
 
     job: InspectionJob
     is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job that is right in itself and not yet in any store, with its image."""
+
+    job: InspectionJob
+    data: bytes
+    pixels: NDArray[np.uint8]
+    """Decoded, RGB [H, W, 3]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +73,32 @@ class Submission:
         Raises the typed errors of `images`, UnknownRecipe, UnknownStation, DuplicateConflict for another
         body under the same id, StoreFull at the high-water marks, StoreUnavailable.
         """
+        prepared = self.prepare(request, data)
+        return self.hand_over(prepared.job, data)
+
+    def prepare(self, request: SubmissionRequest, data: bytes) -> Prepared:
+        """Check the image and make its job without touching a store; the deadline counts from now.
+
+        A frame that decodes but fails the recipe's quality gate makes a job with an `unusable_reason`.
+        Raises the typed errors of `images`, UnknownRecipe, UnknownStation.
+        """
         recipe = self._recipe(request)
         now = datetime.now(UTC)
         frame = images.probe(data, request.captured_at or now)
-        job = _job(request, recipe, frame, now)
-        if self.ledger.state(request.result_id) is None:
+        pixels = images.decode(data)
+        reason = quality.unusable_reason(pixels, recipe.frame_limits)
+        return Prepared(_job(request, recipe, frame, now, reason), data, pixels)
+
+    def hand_over(self, job: InspectionJob, data: bytes) -> Accepted:
+        """Put a prepared job where workers find it; the same job again changes nothing.
+
+        Raises DuplicateConflict for another body under the same id, StoreFull at the high-water marks,
+        StoreUnavailable.
+        """
+        if self.ledger.state(job.result_id) is None:
             self._make_sure_of_room()
-            if request.unusable_reason is None:
-                images.decode(data)
-            self.frames.put(request.result_id, data)
-        outcome = self.ledger.add(job, request.body_digest(frame.digest))
+            self.frames.put(job.result_id, data)
+        outcome = self.ledger.add(job, body_digest(job))
         self.doorbell.ring(Lane.INSPECT)
         return self._first(job) if isinstance(outcome, Duplicate) else Accepted(job, is_new=True)
 
@@ -106,7 +127,20 @@ class Submission:
                 )
 
 
-def _job(request: SubmissionRequest, recipe: Recipe, frame: FrameRef, now: datetime) -> InspectionJob:
+def body_digest(job: InspectionJob) -> str:
+    """SHA-256 over what is asked, how much time there is for it, and the image it is asked about.
+
+    It leaves out when it was asked, the recipe's version and what the gate found, so that a second delivery
+    after a restart is still the same request.
+    """
+    asked = job.part.model_dump_json(exclude={"recipe_version"})
+    body = f"{asked}\n{job.is_simulated}\n{job.deadline - job.creation_time}\n{job.frame.digest}"
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _job(
+    request: SubmissionRequest, recipe: Recipe, frame: FrameRef, now: datetime, unusable_reason: str | None
+) -> InspectionJob:
     part = PartIdentity(
         part_id=request.part_id,
         lot_id=request.lot_id,
@@ -123,5 +157,5 @@ def _job(request: SubmissionRequest, recipe: Recipe, frame: FrameRef, now: datet
         creation_time=now,
         deadline=now + timedelta(milliseconds=request.deadline_ms or recipe.deadline_ms),
         is_simulated=request.is_simulated,
-        unusable_reason=request.unusable_reason,
+        unusable_reason=unusable_reason,
     )
