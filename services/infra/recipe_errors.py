@@ -1,0 +1,134 @@
+"""Turns what is wrong with a recipe file into errors with file, line, field, value and mend."""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import yaml
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from schemas.problem import FieldError
+from schemas.recipe import (
+    DefectClass,
+    Escalation,
+    FrameLimits,
+    PromptTexts,
+    Recipe,
+    Region,
+    Regions,
+    Retention,
+    Thresholds,
+)
+
+Location: TypeAlias = tuple[int | str, ...]
+
+_MODELS: tuple[type[BaseModel], ...] = (
+    Recipe,
+    DefectClass,
+    Thresholds,
+    Escalation,
+    Retention,
+    PromptTexts,
+    Regions,
+    Region,
+    FrameLimits,
+)
+_FIELD_NAMES = sorted({name for model in _MODELS for name in model.model_fields})
+
+_MENDS = {
+    "string_type": "write text in quotes: YAML reads a bare yes, no, on, off or number as something else",
+    "string_pattern_mismatch": "use letters, digits and . _ : - only, beginning with a letter or digit",
+    "model_type": "indent the fields below this name, as `name: value` lines",
+    "tuple_type": "write a list, one `- ` line for each item",
+}
+
+
+def syntax_error(path: Path, error: yaml.YAMLError) -> FieldError:
+    """The error for a file that is not YAML at all."""
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    detail = error.problem if isinstance(error, yaml.MarkedYAMLError) and error.problem else str(error)
+    is_tab = "'\\t'" in detail
+    return FieldError(
+        field="",
+        file=str(path),
+        line=mark.line + 1 if mark is not None else None,
+        detail=detail,
+        mend="indent with spaces, not with tabs" if is_tab else "correct the YAML at or above this line",
+    )
+
+
+def duplicate_keys(path: Path, node: yaml.Node, location: Location = ()) -> Iterator[FieldError]:
+    """An error for each key that stands twice in one mapping; YAML itself would keep the last in silence."""
+    for step, key, child in _children(node):
+        if key is not None and _is_repeated(node, key):
+            yield FieldError(
+                field=_dotted((*location, step)),
+                value=_shown(child),
+                file=str(path),
+                line=key.start_mark.line + 1,
+                detail=f"{step!r} was set above already",
+                mend="keep one of the two lines",
+            )
+        yield from duplicate_keys(path, child, (*location, step))
+
+
+def field_error(path: Path, root: yaml.Node, error: ErrorDetails) -> FieldError:
+    """The error for one value that the recipe's model refused."""
+    location, kind = error["loc"], error["type"]
+    node, line = _find(root, location)
+    return FieldError(
+        field=_dotted(location),
+        value=None if kind == "missing" else _shown(node),
+        file=str(path),
+        line=line,
+        detail=error["msg"].removeprefix("Value error, "),
+        mend=_mend(location, kind, error),
+    )
+
+
+def _mend(location: Location, kind: str, error: ErrorDetails) -> str:
+    name = str(location[-1]) if location else ""
+    if kind == "missing":
+        return f"add a line `{name}: …` here"
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(name, _FIELD_NAMES, n=1)
+        return f"write {near[0]!r}, or remove the line" if near else "remove the line"
+    if kind in {"literal_error", "enum"}:
+        return f"write one of {error['ctx']['expected']}"
+    return _MENDS.get(kind, error["msg"].removeprefix("Value error, "))
+
+
+def _children(node: yaml.Node) -> Iterator[tuple[int | str, yaml.Node | None, yaml.Node]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, child in node.value:
+            yield str(key.value), key, child
+    elif isinstance(node, yaml.SequenceNode):
+        for index, child in enumerate(node.value):
+            yield index, None, child
+
+
+def _is_repeated(mapping: yaml.Node, key: yaml.Node) -> bool:
+    first = next(other for other, _ in mapping.value if other.value == key.value)
+    return first is not key
+
+
+def _find(root: yaml.Node, location: Location) -> tuple[yaml.Node, int]:
+    """The deepest node on the way to the location, and the line a person looks at for it."""
+    node, line = root, root.start_mark.line + 1
+    for wanted in location:
+        found = [(key, child) for step, key, child in _children(node) if step == wanted]
+        if not found:
+            break
+        key, node = found[-1]
+        line = (key or node).start_mark.line + 1
+    return node, line
+
+
+def _shown(node: yaml.Node) -> str | None:
+    return str(node.value)[:200] if isinstance(node, yaml.ScalarNode) else None
+
+
+def _dotted(location: Location) -> str:
+    return ".".join(str(step) for step in location)

@@ -1,0 +1,166 @@
+"""Recipes from a folder of YAML files; a wrong file is refused whole, with every wrong field named."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+from pydantic import ValidationError
+
+from schemas.problem import FieldError
+from schemas.recipe import Recipe
+from services.infra import recipe_errors
+from services.infra.errors import RecipeInvalid, UnknownRecipe, UnknownStation
+
+_Fingerprint: TypeAlias = tuple[tuple[Path, int, int], ...]
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read one recipe. Raises RecipeInvalid naming file, line, field, value and mend of every wrong field."""
+    root, data = _parse(path, _text(path))
+    errors = list(recipe_errors.duplicate_keys(path, root))
+    try:
+        recipe = Recipe.model_validate(data)
+    except ValidationError as error:
+        errors += [recipe_errors.field_error(path, root, item) for item in error.errors()]
+    if errors:
+        raise _invalid(sorted(errors, key=lambda item: item.line or 0))
+    return recipe
+
+
+class RecipeBook:
+    """The recipes of one folder; a wrong file never replaces a working set."""
+
+    def __init__(self, directory: Path) -> None:
+        """Load every `*.yaml` of the folder. Raises RecipeInvalid with the errors of all files together."""
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._seen = _fingerprint(directory)
+        self._recipes = _load_all(directory)
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """All recipes, by name."""
+        return tuple(self._recipes[name] for name in sorted(self._recipes))
+
+    def get(self, recipe_id: str) -> Recipe:
+        """The recipe of this name. Raises UnknownRecipe, which lists what exists."""
+        recipe = self._recipes.get(recipe_id)
+        if recipe is None:
+            raise UnknownRecipe(
+                f"no recipe is called {recipe_id!r}", mend=f"use one of: {', '.join(sorted(self._recipes))}"
+            )
+        return recipe
+
+    def for_station(self, station_id: str) -> Recipe:
+        """The recipe of this station. Raises UnknownStation, which lists what exists."""
+        for recipe in self._recipes.values():
+            if recipe.station_id == station_id:
+                return recipe
+        stations = sorted(recipe.station_id for recipe in self._recipes.values())
+        raise UnknownStation(
+            f"no recipe is for station {station_id!r}", mend=f"use one of: {', '.join(stations)}"
+        )
+
+    def reload_if_changed(self) -> bool:
+        """Load the folder again if a file changed; True when it did.
+
+        Raises RecipeInvalid, once for each change, when the new files are wrong; the old recipes stay.
+        """
+        with self._lock:
+            found = _fingerprint(self._directory)
+            if found == self._seen:
+                return False
+            self._seen = found
+            self._recipes = _load_all(self._directory)
+            return True
+
+
+def _load_all(directory: Path) -> dict[str, Recipe]:
+    recipes: dict[Path, Recipe] = {}
+    errors: list[FieldError] = []
+    for path, _, _ in _fingerprint(directory):
+        try:
+            recipes[path] = load_recipe(path)
+        except RecipeInvalid as error:
+            errors += error.errors
+    errors += _clashes(recipes)
+    if not recipes and not errors:
+        errors.append(_file_error(directory, "holds no recipe", "put a *.yaml recipe there"))
+    if errors:
+        raise _invalid(errors)
+    return {recipe.recipe_id: recipe for recipe in recipes.values()}
+
+
+def _clashes(recipes: dict[Path, Recipe]) -> list[FieldError]:
+    """Errors for a name or a station that two files claim: which one held would depend on their order."""
+    errors = []
+    owners: dict[tuple[str, str], Path] = {}
+    for path, recipe in recipes.items():
+        for field, value in (("recipe_id", recipe.recipe_id), ("station_id", recipe.station_id)):
+            owner = owners.setdefault((field, value), path)
+            if owner != path:
+                errors.append(
+                    FieldError(
+                        field=field,
+                        value=value,
+                        file=str(path),
+                        detail=f"{owner} has the same {field}",
+                        mend=f"give one of the two files another {field}",
+                    )
+                )
+    return errors
+
+
+def _fingerprint(directory: Path) -> _Fingerprint:
+    try:
+        stats = [(path, path.stat()) for path in sorted(directory.glob("*.y*ml"))]
+    except FileNotFoundError:
+        # A file went away between the listing and the look at it; the next look sees the folder settled.
+        return ()
+    return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _invalid(
+            [_file_error(path, f"cannot be read: {error}", "make it a readable UTF-8 file")]
+        ) from error
+
+
+def _parse(path: Path, text: str) -> tuple[yaml.Node, Any]:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if not isinstance(root, yaml.MappingNode):
+            raise _invalid(
+                [_file_error(path, "is not a list of `name: value` lines", "start from recipes/surface.yaml")]
+            )
+        return root, yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise _invalid([recipe_errors.syntax_error(path, error)]) from error
+    except ValueError as error:
+        raise _invalid(
+            [_file_error(path, str(error), "put dates and numbers that are names in quotes")]
+        ) from error
+
+
+def _file_error(path: Path, detail: str, mend: str) -> FieldError:
+    return FieldError(field="", file=str(path), detail=detail, mend=mend)
+
+
+def _invalid(errors: Sequence[FieldError]) -> RecipeInvalid:
+    lines = [_line(error) for error in errors]
+    return RecipeInvalid(
+        f"{len(errors)} thing(s) wrong: " + "; ".join(lines),
+        mend="correct the file at the lines named; nothing of it was loaded",
+        errors=errors,
+    )
+
+
+def _line(error: FieldError) -> str:
+    place = error.file if error.line is None else f"{error.file}:{error.line}"
+    field = f" {error.field}" if error.field else ""
+    return f"{place}{field}: {error.detail}"

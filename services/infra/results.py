@@ -1,0 +1,6 @@
+"""The results database's face: what it promises (results_port), in SQL and in memory."""
+
+from services.infra.results_memory import MemoryResults
+from services.infra.results_port import MAX_PAGE, Page, ResultFilters, ResultStore, Signature, StoredResult
+
+__all__ = ["MAX_PAGE", "MemoryResults", "Page", "ResultFilters", "ResultStore", "Signature", "StoredResult"]

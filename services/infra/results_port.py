@@ -1,0 +1,85 @@
+"""What the results database promises: one row per result id, kept after the ledger has forgotten it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas.base import Identifier, Message, Timestamp
+from schemas.problem import Problem
+from schemas.report import DiagnosisReport
+from schemas.verdict import Decision, Verdict
+
+MAX_PAGE = 500
+
+
+class StoredResult(Message):
+    """One row: the verdict of a part, with its report once there is one."""
+
+    verdict: Verdict
+    report: DiagnosisReport | None = None
+    problem: Problem | None = None
+    """Why the written report was given up."""
+    signature: "Signature | None" = None
+
+
+class Signature(Message):
+    """Who signed a report, when, and with what remark."""
+
+    signed_by: Identifier
+    signed_at: Timestamp
+    remark: str | None = None
+
+
+class ResultFilters(Message):
+    """What a page is narrowed to: None leaves a field open; `since` is included, `until` is not."""
+
+    station: Identifier | None = None
+    recipe: Identifier | None = None
+    part_id: Identifier | None = None
+    lot_id: Identifier | None = None
+    decision: Decision | None = None
+    defect_class: Identifier | None = None
+    since: Timestamp | None = None
+    until: Timestamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Results newest first; `next_cursor` is None on the last page."""
+
+    results: tuple[StoredResult, ...]
+    next_cursor: str | None
+
+
+class ResultStore(Protocol):
+    """Keeps results; saving the same one again changes nothing. Every method raises StoreUnavailable."""
+
+    def save_verdict(self, verdict: Verdict) -> None:
+        """Keep a verdict, if none is kept under its result id."""
+        ...
+
+    def save_report(self, report: DiagnosisReport) -> None:
+        """Keep a report, if none is kept. Raises NotFound when its verdict is not kept yet."""
+        ...
+
+    def save_problem(self, result_id: str, problem: Problem) -> None:
+        """Keep why a report was given up, if nothing is kept. Raises NotFound as save_report does."""
+        ...
+
+    def get(self, result_id: str) -> StoredResult:
+        """One result. Raises NotFound."""
+        ...
+
+    def report(self, result_id: str) -> DiagnosisReport:
+        """One report; its state is SIGNED once a person signed. Raises NotFound."""
+        ...
+
+    def page(self, filters: ResultFilters, cursor: str | None, limit: int) -> Page:
+        """Results newest first, at most `limit` (1 to 500), from a cursor that an earlier page gave.
+
+        Raises BadRequest for a cursor or limit that is none.
+        """
+        ...
+
+    def sign(self, result_id: str, signature: Signature) -> DiagnosisReport:
+        """Sign a report. Raises NotFound, and AlreadySigned for another signature than the one kept."""
+        ...
