@@ -1,7 +1,9 @@
 """What the documents say is so: files exist, settings are listed, nothing of one machine got in."""
 
 import importlib
+import itertools
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -117,3 +119,30 @@ def test_an_innocent_line_is_left_alone(line: str) -> None:
     """The check itself: a path of the repository or of the API is none of a machine."""
     assert not MACHINE_PATH.search(line)
     assert not UNFINISHED.search(line)
+
+
+def requirement_name(requirement: str) -> str:
+    """`psycopg[binary]>=3.3` is psycopg; case and underscores do not tell packages apart (PEP 503)."""
+    return re.split(r"[\[<>=~ ]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def declared_dependencies() -> set[str]:
+    """Every package that pyproject.toml asks for, extras included."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    return {requirement_name(each) for each in listed}
+
+
+def test_every_dependency_says_why_it_is_here() -> None:
+    """docs/dependencies.md has each package of pyproject.toml, and none that is gone."""
+    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| ([^|]+?) \| \S", page, re.MULTILINE)
+    named = {requirement_name(each) for cell in cells for each in cell.split(", ")} - {"package"}
+    assert named == declared_dependencies()
+
+
+def test_every_dependency_of_product_and_tests_is_pinned() -> None:
+    """An installation next year gets what was tested; torch and the CUDA packages follow the device."""
+    pins = (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    unpinned = declared_dependencies() - {requirement_name(pin) for pin in pins}
+    assert unpinned == {"torch", "cuda-core", "cuda-python", "nvidia-cuda-nvrtc"}
