@@ -1,0 +1,1 @@
+"""Training: pictures with their truth, the words to answer with, and the loop that learns from them."""

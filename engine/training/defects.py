@@ -89,7 +89,9 @@ def dent(picture: Plane, brush: Brush) -> Drawn:
     slope_y, slope_x = slope_y * radius, slope_x * radius
     y, x = np.mgrid[:size, :size].astype(np.float32)
     bend = np.float32(0.18 * radius)
-    bent = cv2.remap(picture, x + slope_x * bend, y + slope_y * bend, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    bent = cv2.remap(
+        picture, x + slope_x * bend, y + slope_y * bend, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
     shade = (slope_x * brush.light[0] + slope_y * brush.light[1]) * (uniform(rng, 45, 80) * brush.strength)
     return bent + (shade - depth * 10)[..., None], soft_step(distance, 0.9, 0.1)
 
@@ -138,7 +140,9 @@ def crack(picture: Plane, brush: Brush) -> Drawn:
         root = trunk[rng.integers(1, len(trunk) - 1)]
         turn = uniform(rng, 0.5, 1.1) * (1 if rng.random() < 0.5 else -1)
         twig = random_walk(rng, root, angle + turn, length * uniform(rng, 0.12, 0.35), size * 0.03)
-        line = np.maximum(line, stroke(size, twig, np.linspace(width * 0.7, 0.5, len(twig), dtype=np.float32)))
+        line = np.maximum(
+            line, stroke(size, twig, np.linspace(width * 0.7, 0.5, len(twig), dtype=np.float32))
+        )
     floor = np.clip(picture * 0.15 - 10 * brush.strength, 0, 40)
     edge = np.clip(_moved(line, brush.light[0], brush.light[1]) - line, 0, 1)
     return _paint(picture, np.minimum(line * 1.2, 1), floor) + (edge * 18)[..., None], line
@@ -181,7 +185,7 @@ DRAWERS: dict[str, Callable[[Plane, Brush], Drawn]] = {
 
 
 def grain_direction(picture: Plane) -> float | None:
-    """Direction of the grooves in radians by the structure tensor (Bigun & Granlund 1987), None if there are none."""
+    """Direction of the grooves in radians, None without any (structure tensor, Bigun & Granlund 1987)."""
     grey = cv2.resize(picture.mean(axis=2), (84, 84), interpolation=cv2.INTER_AREA)
     dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
     xx, yy, xy = float((dx * dx).mean()), float((dy * dy).mean()), float((dx * dy).mean())

@@ -30,7 +30,14 @@ HOLD = "hold the part and check the lot"
 STOP = "stop the lot and scrap the part"
 
 FACTS: dict[str, Fact] = {
-    GOOD: Fact("none", "no deviation", ("even texture", "no deviation"), (("none", "cannot tell"),), "none", ("none",)),
+    GOOD: Fact(
+        "none",
+        "no deviation",
+        ("even texture", "no deviation"),
+        (("none", "cannot tell"),),
+        "none",
+        ("none",),
+    ),
     "scratch": Fact(
         "minor",
         "a thin straight line",

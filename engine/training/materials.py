@@ -41,7 +41,9 @@ def _grain(rng: np.random.Generator, size: int, amount: float) -> Plane:
 def brushed_steel(rng: np.random.Generator, size: int) -> Plane:
     """Fine streaks in one direction."""
     side = size * 3 // 2
-    streaks = smooth_noise(rng, side, side, 6) * uniform(rng, 5, 11) + smooth_noise(rng, side, side // 5, 3) * 4
+    streaks = (
+        smooth_noise(rng, side, side, 6) * uniform(rng, 5, 11) + smooth_noise(rng, side, side // 5, 3) * 4
+    )
     grey = turned_by(streaks, uniform(rng, 0, 180), size) + uniform(rng, 110, 190)
     return tinted(grey + _grain(rng, size, 2.5), (1.0, uniform(rng, 0.98, 1.01), uniform(rng, 0.96, 1.04)))
 
@@ -51,8 +53,8 @@ def turned_metal(rng: np.random.Generator, size: int) -> Plane:
     side = size * 3 // 2
     fine = smooth_noise(rng, side, int(side / uniform(rng, 2.5, 5)), 4) * uniform(rng, 10, 22)
     coarse = smooth_noise(rng, side, int(side / uniform(rng, 8, 20)), 2) * uniform(rng, 10, 28)
-    depth = uniform(rng, 0.4, 1.0)
-    grey = turned_by((fine + coarse) * depth, uniform(rng, 0, 180), size) + uniform(rng, 60, 190)
+    grooves = np.asarray((fine + coarse) * uniform(rng, 0.4, 1.0), np.float32)
+    grey = turned_by(grooves, uniform(rng, 0, 180), size) + uniform(rng, 60, 190)
     return tinted(grey + smooth_noise(rng, size, size // 3) * 4 + _grain(rng, size, 3), (1.0, 1.0, 1.0))
 
 
@@ -115,7 +117,9 @@ def solder_mask(rng: np.random.Generator, size: int) -> Plane:
     pitch, across = int(rng.integers(12, 26)), bool(rng.random() < 0.5)
     for start in range(int(rng.integers(pitch)), size, pitch):
         bend = int(rng.integers(size))
-        points = np.array([(start, 0), (start, bend), (start + pitch // 2, bend + pitch // 2), (start + pitch // 2, size)])
+        points = np.array(
+            [(start, 0), (start, bend), (start + pitch // 2, bend + pitch // 2), (start + pitch // 2, size)]
+        )
         line = points[:, ::-1] if across else points
         cv2.polylines(traces, [line.astype(np.int32)], False, 1.0, int(rng.integers(2, 6)), cv2.LINE_AA)
     board = colour + traces[..., None] * uniform(rng, 12, 28)

@@ -20,7 +20,7 @@ def stroke(size: int, points: Points, widths: NDArray[np.float32]) -> Plane:
         thickness = max(1, round(float(width)))
         piece = (int(start[0]), int(start[1])), (int(end[0]), int(end[1]))
         cv2.line(canvas, *piece, ink, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
-    return canvas.astype(np.float32) / 255
+    return np.asarray(canvas / 255, np.float32)
 
 
 def disc_distance(size: int, centre: Points, radii: tuple[float, float], degrees: float = 0.0) -> Plane:
@@ -34,7 +34,7 @@ def disc_distance(size: int, centre: Points, radii: tuple[float, float], degrees
 
 def soft_step(values: Plane, edge: float, softness: float) -> Plane:
     """1 well below the edge, 0 well above it."""
-    return np.clip((edge - values) / max(softness, 1e-3) + 0.5, 0, 1, dtype=np.float32)
+    return np.asarray(np.clip((edge - values) / max(softness, 1e-3) + 0.5, 0, 1), np.float32)
 
 
 def blob(size: int, rng: np.random.Generator, centre: Points, radius: float, softness: float) -> Plane:

@@ -1,4 +1,4 @@
-"""Synthetic pictures of machined parts: a material, perhaps a pattern of fasteners or holes, and at most one kind of defect."""
+"""Synthetic machined parts: a material, perhaps a pattern of fasteners, and at most one kind of defect."""
 
 import numpy as np
 
