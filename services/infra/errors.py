@@ -123,6 +123,13 @@ class RecipeInvalid(LynceusError):
     status = 422
 
 
+class SourcesInvalid(LynceusError):
+    """The gateway's sources file is wrong; `errors` names every wrong field with its line."""
+
+    code = "sources-invalid"
+    title = "Sources file is invalid"
+
+
 class SettingsInvalid(LynceusError):
     """The process's settings are wrong; `errors` names every wrong variable."""
 

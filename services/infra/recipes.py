@@ -1,32 +1,20 @@
 """Recipes from a folder of YAML files; a wrong file is refused whole, with every wrong field named."""
 
 import threading
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import yaml
-from pydantic import ValidationError
+from typing import TypeAlias
 
 from schemas.problem import FieldError
 from schemas.recipe import Recipe
-from services.infra import recipe_errors
 from services.infra.errors import RecipeInvalid, UnknownRecipe, UnknownStation
+from services.infra.yaml_file import file_error, invalid, read_message
 
 _Fingerprint: TypeAlias = tuple[tuple[Path, int, int], ...]
 
 
 def load_recipe(path: Path) -> Recipe:
     """Read one recipe. Raises RecipeInvalid naming file, line, field, value and mend of every wrong field."""
-    root, data = _parse(path, _text(path))
-    errors = list(recipe_errors.duplicate_keys(path, root))
-    try:
-        recipe = Recipe.model_validate(data)
-    except ValidationError as error:
-        errors += [recipe_errors.field_error(path, root, item) for item in error.errors()]
-    if errors:
-        raise _invalid(sorted(errors, key=lambda item: item.line or 0))
-    return recipe
+    return read_message(path, Recipe, RecipeInvalid)
 
 
 class RecipeBook:
@@ -87,9 +75,9 @@ def _load_all(directory: Path) -> dict[str, Recipe]:
             errors += error.errors
     errors += _clashes(recipes)
     if not recipes and not errors:
-        errors.append(_file_error(directory, "holds no recipe", "put a *.yaml recipe there"))
+        errors.append(file_error(directory, "holds no recipe", "put a *.yaml recipe there"))
     if errors:
-        raise _invalid(errors)
+        raise invalid(RecipeInvalid, errors)
     return {recipe.recipe_id: recipe for recipe in recipes.values()}
 
 
@@ -120,47 +108,3 @@ def _fingerprint(directory: Path) -> _Fingerprint:
         # A file went away between the listing and the look at it; the next look sees the folder settled.
         return ()
     return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _invalid(
-            [_file_error(path, f"cannot be read: {error}", "make it a readable UTF-8 file")]
-        ) from error
-
-
-def _parse(path: Path, text: str) -> tuple[yaml.Node, Any]:
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if not isinstance(root, yaml.MappingNode):
-            raise _invalid(
-                [_file_error(path, "is not a list of `name: value` lines", "start from recipes/surface.yaml")]
-            )
-        return root, yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise _invalid([recipe_errors.syntax_error(path, error)]) from error
-    except ValueError as error:
-        raise _invalid(
-            [_file_error(path, str(error), "put dates and numbers that are names in quotes")]
-        ) from error
-
-
-def _file_error(path: Path, detail: str, mend: str) -> FieldError:
-    return FieldError(field="", file=str(path), detail=detail, mend=mend)
-
-
-def _invalid(errors: Sequence[FieldError]) -> RecipeInvalid:
-    lines = [_line(error) for error in errors]
-    return RecipeInvalid(
-        f"{len(errors)} thing(s) wrong: " + "; ".join(lines),
-        mend="correct the file at the lines named; nothing of it was loaded",
-        errors=errors,
-    )
-
-
-def _line(error: FieldError) -> str:
-    place = error.file if error.line is None else f"{error.file}:{error.line}"
-    field = f" {error.field}" if error.field else ""
-    return f"{place}{field}: {error.detail}"

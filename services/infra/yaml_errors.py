@@ -1,7 +1,7 @@
-"""Turns what is wrong with a recipe file into errors with file, line, field, value and mend."""
+"""Turns what is wrong with a YAML file into errors with file, line, field, value and mend."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -10,32 +10,8 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from schemas.problem import FieldError
-from schemas.recipe import (
-    DefectClass,
-    Escalation,
-    FrameLimits,
-    PromptTexts,
-    Recipe,
-    Region,
-    Regions,
-    Retention,
-    Thresholds,
-)
 
 Location: TypeAlias = tuple[int | str, ...]
-
-_MODELS: tuple[type[BaseModel], ...] = (
-    Recipe,
-    DefectClass,
-    Thresholds,
-    Escalation,
-    Retention,
-    PromptTexts,
-    Regions,
-    Region,
-    FrameLimits,
-)
-_FIELD_NAMES = sorted({name for model in _MODELS for name in model.model_fields})
 
 _MENDS = {
     "string_type": "write text in quotes: YAML reads a bare yes, no, on, off or number as something else",
@@ -74,9 +50,16 @@ def duplicate_keys(path: Path, node: yaml.Node, location: Location = ()) -> Iter
         yield from duplicate_keys(path, child, (*location, step))
 
 
-def field_error(path: Path, root: yaml.Node, error: ErrorDetails) -> FieldError:
-    """The error for one value that the recipe's model refused."""
-    location, kind = error["loc"], error["type"]
+def field_names(model: type[BaseModel]) -> list[str]:
+    """Every field that the model and the models inside it know."""
+    schema = model.model_json_schema()
+    models = (schema, *schema.get("$defs", {}).values())
+    return sorted({name for part in models for name in part.get("properties", {})})
+
+
+def field_error(path: Path, root: yaml.Node, error: ErrorDetails, known: Sequence[str]) -> FieldError:
+    """The error for one value that the model refused; `known` are the field names it might have meant."""
+    location, kind = _without_tags(root, error["loc"]), error["type"]
     node, line = _find(root, location)
     return FieldError(
         field=_dotted(location),
@@ -84,16 +67,16 @@ def field_error(path: Path, root: yaml.Node, error: ErrorDetails) -> FieldError:
         file=str(path),
         line=line,
         detail=error["msg"].removeprefix("Value error, "),
-        mend=_mend(location, kind, error),
+        mend=_mend(location, kind, error, known),
     )
 
 
-def _mend(location: Location, kind: str, error: ErrorDetails) -> str:
+def _mend(location: Location, kind: str, error: ErrorDetails, known: Sequence[str]) -> str:
     name = str(location[-1]) if location else ""
     if kind == "missing":
         return f"add a line `{name}: …` here"
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(name, _FIELD_NAMES, n=1)
+        near = difflib.get_close_matches(name, known, n=1)
         return f"write {near[0]!r}, or remove the line" if near else "remove the line"
     if kind in {"literal_error", "enum"}:
         return f"write one of {error['ctx']['expected']}"
@@ -112,6 +95,19 @@ def _children(node: yaml.Node) -> Iterator[tuple[int | str, yaml.Node | None, ya
 def _is_repeated(mapping: yaml.Node, key: yaml.Node) -> bool:
     first = next(other for other, _ in mapping.value if other.value == key.value)
     return first is not key
+
+
+def _without_tags(root: yaml.Node, location: Location) -> Location:
+    """The location as the file has it: pydantic puts the tag of a union's member between index and field."""
+    node: yaml.Node | None = root
+    kept: list[int | str] = []
+    for step in location:
+        children = {name: child for name, _, child in _children(node)} if node else {}
+        tags = {child.value for child in children.values() if isinstance(child, yaml.ScalarNode)}
+        if step in children or step not in tags or step == location[-1]:
+            kept.append(step)
+            node = children.get(step)
+    return tuple(kept)
 
 
 def _find(root: yaml.Node, location: Location) -> tuple[yaml.Node, int]:

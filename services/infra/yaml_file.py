@@ -1,0 +1,71 @@
+"""Reads a message from a YAML file that a person wrote; a wrong file is refused, every wrong field named."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from schemas.base import Message
+from schemas.problem import FieldError
+from services.infra import yaml_errors
+from services.infra.errors import LynceusError
+
+M = TypeVar("M", bound=Message)
+
+
+def read_message(path: Path, model: type[M], kind: type[LynceusError]) -> M:
+    """The file as a message. Raises `kind` with file, line, field, value and mend of every wrong field."""
+    root, data = _parse(path, _text(path, kind), kind)
+    errors = list(yaml_errors.duplicate_keys(path, root))
+    try:
+        message = model.model_validate(data)
+    except ValidationError as error:
+        known = yaml_errors.field_names(model)
+        errors += [yaml_errors.field_error(path, root, item, known) for item in error.errors()]
+    if errors:
+        raise invalid(kind, sorted(errors, key=lambda item: item.line or 0))
+    return message
+
+
+def file_error(path: Path, detail: str, mend: str) -> FieldError:
+    """An error about the whole file."""
+    return FieldError(field="", file=str(path), detail=detail, mend=mend)
+
+
+def invalid(kind: type[LynceusError], errors: Sequence[FieldError]) -> LynceusError:
+    """The error to raise for a file, with all that is wrong in one line each."""
+    return kind(
+        f"{len(errors)} thing(s) wrong: " + "; ".join(_line(error) for error in errors),
+        mend="correct the file at the lines named; nothing of it was loaded",
+        errors=errors,
+    )
+
+
+def _text(path: Path, kind: type[LynceusError]) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        wrong = file_error(path, f"cannot be read: {error}", "make it a readable UTF-8 file")
+        raise invalid(kind, [wrong]) from error
+
+
+def _parse(path: Path, text: str, kind: type[LynceusError]) -> tuple[yaml.Node, Any]:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if not isinstance(root, yaml.MappingNode):
+            mend = "write one `name: value` line for each field"
+            raise invalid(kind, [file_error(path, "is not a list of `name: value` lines", mend)])
+        return root, yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise invalid(kind, [yaml_errors.syntax_error(path, error)]) from error
+    except ValueError as error:
+        mend = "put dates and numbers that are names in quotes"
+        raise invalid(kind, [file_error(path, str(error), mend)]) from error
+
+
+def _line(error: FieldError) -> str:
+    place = error.file if error.line is None else f"{error.file}:{error.line}"
+    field = f" {error.field}" if error.field else ""
+    return f"{place}{field}: {error.detail}"
