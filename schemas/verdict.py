@@ -47,8 +47,11 @@ class Versions(Message):
     model_name: str
     model_digest: Digest | None
     """SHA-256 over the checkpoint; None where no model looked at the part."""
-    recipe_digest: Digest
-    """SHA-256 of the recipe's canonical JSON: the recipe as it was, whatever its version says."""
+    recipe_digest: Digest | None
+    """SHA-256 of the recipe's canonical JSON: the recipe as it was, whatever its version says.
+
+    None where the recipe was no longer loaded when a worker took the job up; the part is then NOT_INSPECTED.
+    """
 
 
 class Verdict(Message):
