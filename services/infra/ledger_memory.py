@@ -190,19 +190,16 @@ class MemoryLedger:
             moment = datetime.now(UTC)
             self._set(state, stage=Stage.DEAD, problem=problem, verdict=verdict or state.verdict)
             self._dead.append(
-                DeadLetter(
-                    letter_id=f"{len(self._dead) + 1}-0",
-                    result_id=result_id,
-                    lane=entry.lane,
-                    deliveries=entry.deliveries,
-                    problem=problem,
-                    payload=entry.job.model_dump_json(),
-                    moment=moment,
-                )
+                self._letter(result_id, entry.lane, entry.deliveries, problem, entry.job.model_dump_json())
             )
             self._results.append(ResultEntry("", result_id, Stage.DEAD, verdict=verdict, problem=problem))
             self._publish(ledger_events.buried(entry, verdict, moment))
             return Committed(result_id)
+
+    def refuse(self, result_id: str, problem: Problem, payload: str) -> None:
+        """See Ledger.refuse."""
+        with self._lock:
+            self._dead.append(self._letter(result_id, Lane.INSPECT, 0, problem, payload))
 
     def waiting(self, lane: Lane) -> int:
         """See Ledger.waiting."""
@@ -286,6 +283,19 @@ class MemoryLedger:
     def _end_delivery(self, entry: Entry) -> JobState | None:
         self._lanes[entry.lane].entries.pop(entry.entry_id, None)
         return self._states.get(entry.job.result_id)
+
+    def _letter(
+        self, result_id: str, lane: Lane, deliveries: int, problem: Problem, payload: str
+    ) -> DeadLetter:
+        return DeadLetter(
+            letter_id=f"{len(self._dead) + 1}-0",
+            result_id=result_id,
+            lane=lane,
+            deliveries=deliveries,
+            problem=problem,
+            payload=payload,
+            moment=datetime.now(UTC),
+        )
 
     def _set(self, state: JobState, **changes: object) -> None:
         self._states[state.job.result_id] = state.model_copy(update=changes)

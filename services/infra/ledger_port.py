@@ -98,15 +98,16 @@ class ResultEntry:
 
 
 class DeadLetter(Message):
-    """A job that was given up, kept where a person finds it."""
+    """A job that was given up, or a file that could never become one, kept where a person finds it."""
 
     letter_id: str
     result_id: str
-    lane: Lane
+    lane: Lane | None
+    """None for a result that could not be read on its way to the database."""
     deliveries: int
     problem: Problem
     payload: str
-    """The job's JSON as it was delivered, readable or not."""
+    """The job's JSON as it was delivered, readable or not; for a refused file what its source said of it."""
     moment: Timestamp
 
 
@@ -212,6 +213,10 @@ class Ledger(Protocol):
 
         Raises ValueError for an inspection without a verdict, since every part must end with one.
         """
+        ...
+
+    def refuse(self, result_id: str, problem: Problem, payload: str) -> None:
+        """Put what was never accepted and has no caller to tell (a camera's file) among the dead letters."""
         ...
 
     def waiting(self, lane: Lane) -> int:
