@@ -13,6 +13,7 @@ class Lane(StrEnum):
 CLERK_QUEUE = "clerk"
 
 SHIFT_TASK = "lynceus.shift"
+CLERK_TASK = "lynceus.clerk"
 SUBMIT_TASK = "lynceus.submit"
 
 GPU_GROUP = "gpu"
