@@ -149,6 +149,7 @@ def test_every_identifier_of_the_pattern_is_taken(part_id: str) -> None:
         ("prompt.inspect", "Look at the {thing}.", ("prompt", "inspect")),
         ("prompt.inspect", "Look at the {part.", ("prompt", "inspect")),
         ("regions.inspect.width", 0.95, ("regions", "inspect")),
+        ("frame_limits.min_sharpness", math.inf, ("frame_limits", "min_sharpness")),
         ("version", 0, ("version",)),
         ("deadline_ms", 0, ("deadline_ms",)),
         ("thresholds.accept_blow", 0.3, ("thresholds", "accept_blow")),
