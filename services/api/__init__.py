@@ -1,0 +1,1 @@
+"""The REST service: takes parts to inspect, and tells what became of them."""

@@ -1,0 +1,51 @@
+"""The application: stores in, routes out."""
+
+from importlib.metadata import version
+
+from anyio import CapacityLimiter
+from fastapi import FastAPI
+
+from services.api import openapi, problems
+from services.api.limits import BodyLimit
+from services.api.ports import Ports
+from services.api.routers import ROUTERS
+from services.infra.doorbell import Bell
+from services.infra.frames import FrameStore
+from services.infra.ledger import Ledger
+from services.infra.recipes import RecipeBook
+from services.infra.results import ResultStore
+from services.infra.settings import ApiSettings
+
+UPLOADS_AT_ONCE = 8
+LISTENERS_AT_ONCE = 64
+
+
+def create_app(
+    settings: ApiSettings,
+    ledger: Ledger,
+    frames: FrameStore,
+    results: ResultStore,
+    doorbell: Bell,
+    recipes: RecipeBook,
+) -> FastAPI:
+    """The REST service over these stores; it keeps nothing of its own, so any number of them may run."""
+    # FastAPI's own documentation pages load scripts from elsewhere, which a factory without internet cannot.
+    app = FastAPI(
+        title="Lynceus", version=version("lynceus"), summary=openapi.SUMMARY, docs_url=None, redoc_url=None
+    )
+    app.state.ports = Ports(
+        settings,
+        ledger,
+        frames,
+        results,
+        doorbell,
+        recipes,
+        uploads=CapacityLimiter(UPLOADS_AT_ONCE),
+        listeners=CapacityLimiter(LISTENERS_AT_ONCE),
+    )
+    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    openapi.install(app)
+    return app

@@ -1,0 +1,122 @@
+"""The state of the whole installation at one moment, for /v1/status, /metrics and the dashboard."""
+
+from datetime import UTC, datetime
+
+from schemas.base import Message, Timestamp
+from services.api.latencies import RECENT_RESULTS, Latency, latencies
+from services.api.ports import Ports
+from services.infra.ledger import CameraFrame, Heartbeat, Ledger
+from services.infra.names import Lane
+from services.infra.results import ResultFilters
+
+ALIVE_SECONDS = 30.0
+"""A process that gave no sign of life for this long is taken for dead."""
+
+DEAD_LETTERS_COUNTED = 1000
+"""Dead letters are counted up to this many; beyond it, more of them say nothing new."""
+
+
+class Queue(Message):
+    """What waits in one lane."""
+
+    lane: Lane
+    waiting: int
+    oldest_wait_seconds: float
+
+
+class Process(Message):
+    """A process's last sign of life, and how long ago it was."""
+
+    beat: Heartbeat
+    silent_seconds: float
+    is_alive: bool
+
+    @property
+    def is_live_worker(self) -> bool:
+        """True when this is a worker that gave a sign of life lately."""
+        return self.is_alive and self.beat.kind == "worker"
+
+
+class Camera(Message):
+    """A camera's last frame, and how long ago it was."""
+
+    frame: CameraFrame
+    silent_seconds: float
+
+
+class Model(Message):
+    """A model that live workers judge with."""
+
+    name: str
+    digest: str | None
+    device: str | None
+
+
+class PlantStatus(Message):
+    """Everything that a person on the line asks first."""
+
+    moment: Timestamp
+    queues: tuple[Queue, ...]
+    processes: tuple[Process, ...]
+    models: tuple[Model, ...]
+    latencies: tuple[Latency, ...]
+    cameras: tuple[Camera, ...]
+    counters: dict[str, int]
+    dead_letters: int
+    frames_used: float
+    """How full the frame store's memory is, 0 to 1."""
+    ledger_used: float
+    """How full the ledger's memory is, 0 to 1."""
+
+
+def plant_status(ports: Ports) -> PlantStatus:
+    """Ask every store once. Raises StoreUnavailable."""
+    now = datetime.now(UTC)
+    ledger = ports.ledger
+    seen = processes(ledger)
+    recent = ports.results.page(ResultFilters(), None, RECENT_RESULTS).results
+    return PlantStatus(
+        moment=now,
+        queues=tuple(
+            Queue(
+                lane=lane, waiting=ledger.waiting(lane), oldest_wait_seconds=ledger.oldest_wait_seconds(lane)
+            )
+            for lane in Lane
+        ),
+        processes=seen,
+        models=_models(seen),
+        latencies=latencies(recent),
+        cameras=tuple(
+            Camera(frame=frame, silent_seconds=_age(frame.moment, now)) for frame in ledger.last_frames()
+        ),
+        counters=ledger.counters(),
+        dead_letters=len(ledger.dead_letters(DEAD_LETTERS_COUNTED)),
+        frames_used=ports.frames.used_fraction(),
+        ledger_used=ledger.used_fraction(),
+    )
+
+
+def processes(ledger: Ledger) -> tuple[Process, ...]:
+    """Every process seen within a day, alive or not. Raises StoreUnavailable."""
+    now = datetime.now(UTC)
+    return tuple(_process(beat, now) for beat in ledger.heartbeats())
+
+
+def _process(beat: Heartbeat, now: datetime) -> Process:
+    silent = _age(beat.moment, now)
+    return Process(beat=beat, silent_seconds=silent, is_alive=silent <= ALIVE_SECONDS)
+
+
+def _models(seen: tuple[Process, ...]) -> tuple[Model, ...]:
+    beats = (process.beat for process in seen if process.is_alive)
+    models = (
+        Model(name=beat.model_name, digest=beat.model_digest, device=beat.device)
+        for beat in beats
+        if beat.model_name is not None
+    )
+    return tuple(dict.fromkeys(models))
+
+
+def _age(moment: datetime, now: datetime) -> float:
+    # Clocks of two machines differ a little; a sign of life from the future is a fresh one.
+    return max(0.0, (now - moment).total_seconds())

@@ -1,0 +1,82 @@
+"""What the API answers with; jobs, verdicts and reports themselves are in schemas."""
+
+from schemas.base import Identifier, Message, Timestamp
+from schemas.frame import FrameRef
+from schemas.identity import PartIdentity
+from schemas.problem import Problem
+from schemas.report import DiagnosisReport
+from schemas.verdict import Verdict
+from services.infra.ledger import DeadLetter, Stage
+from services.infra.results import Signature
+
+
+class Links(Message):
+    """Where the rest about a result is found."""
+
+    self: str
+    image: str
+    report: str | None = None
+    """Set once a report is written."""
+
+
+class AcceptedInspection(Message):
+    """The answer to a submission; the same request again gets the same answer."""
+
+    result_id: Identifier
+    job_id: Identifier
+    part: PartIdentity
+    frame: FrameRef
+    creation_time: Timestamp
+    deadline: Timestamp
+    is_simulated: bool
+    links: Links
+
+
+class Inspection(Message):
+    """How far an inspection has come, and its verdict once there is one."""
+
+    result_id: Identifier
+    stage: Stage
+    part: PartIdentity
+    frame: FrameRef
+    verdict: Verdict | None
+    problem: Problem | None
+    """Why the job or its report was given up."""
+    signature: Signature | None
+    links: Links
+
+
+class ResultRow(Message):
+    """One result in a list."""
+
+    verdict: Verdict
+    problem: Problem | None
+    is_signed: bool
+    links: Links
+
+
+class ResultPage(Message):
+    """Results newest first; `next` is the URL of the following page, None on the last."""
+
+    results: tuple[ResultRow, ...]
+    next: str | None
+
+
+class DeadLetterList(Message):
+    """The newest jobs that were given up, newest first."""
+
+    dead_letters: tuple[DeadLetter, ...]
+
+
+class ReportPage(Message):
+    """What the printed report is made from."""
+
+    verdict: Verdict
+    report: DiagnosisReport
+    signature: Signature | None = None
+
+
+def links_of(result_id: str, *, has_report: bool) -> Links:
+    """The links of one result."""
+    own = f"/v1/inspections/{result_id}"
+    return Links(self=own, image=f"{own}/image", report=f"/v1/reports/{result_id}" if has_report else None)

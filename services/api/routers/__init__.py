@@ -1,0 +1,8 @@
+"""One router per noun of the API."""
+
+from services.api.routers import dashboard, events, health, inspections, metrics, reports, results, status
+
+ROUTERS = tuple(
+    noun.router for noun in (inspections, results, reports, status, events, health, metrics, dashboard)
+)
+"""Every router, in the order docs/openapi.json lists their paths."""

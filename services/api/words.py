@@ -1,0 +1,67 @@
+"""The state of the installation in sentences, worst news first."""
+
+from collections.abc import Iterator
+
+from services.api.plant import DEAD_LETTERS_COUNTED, PlantStatus, Queue
+from services.infra.names import Lane
+
+NEARLY_FULL = 0.8
+"""Fraction of a store's memory from which it is worth a sentence."""
+
+WAITS_FOR = {Lane.INSPECT: "verdict", Lane.DIAGNOSE: "report"}
+
+
+def span(seconds: float) -> str:
+    """A duration as a person says it: `0.4 s`, `12 s`, `5 min`, `3 h`, `2 days`."""
+    if seconds < 1:
+        return f"{seconds:.1f} s"
+    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} days"
+
+
+def in_words(status: PlantStatus) -> tuple[str, ...]:
+    """Sentences for a person who has ten seconds, beginning with what needs a hand."""
+    return (*alarms(status), *news(status))
+
+
+def alarms(status: PlantStatus) -> Iterator[str]:
+    """What needs a hand now."""
+    if not any(process.is_live_worker for process in status.processes):
+        yield "No worker is alive: parts will pass their deadlines. Start one with `python -m worker`."
+    for process in status.processes:
+        if not process.is_alive:
+            silence = span(process.silent_seconds)
+            yield f"The {process.beat.kind} {process.beat.name} has been silent for {silence}."
+        elif process.beat.last_error:
+            yield f"{process.beat.name} last failed with: {process.beat.last_error}"
+    if status.dead_letters:
+        number = "at least " * (status.dead_letters == DEAD_LETTERS_COUNTED) + str(status.dead_letters)
+        yield f"Jobs given up: {number}. GET /v1/dead-letters lists them with their reasons."
+    for store, used in (("frame store", status.frames_used), ("ledger", status.ledger_used)):
+        if used >= NEARLY_FULL:
+            yield f"The {store} is {used:.0%} full; new frames will have to wait."
+
+
+def news(status: PlantStatus) -> Iterator[str]:
+    """How things go."""
+    yield from map(_queue, status.queues)
+    for model in status.models:
+        yield f"{model.name} judges on {model.device or 'an unnamed device'}."
+    for latency in status.latencies:
+        if latency.stage == "verdict in all":
+            yield (
+                f"Of the last {latency.count} verdicts half took up to {latency.p50_ms:.0f} ms "
+                f"and 99 of 100 up to {latency.p99_ms:.0f} ms from acceptance."
+            )
+    for camera in status.cameras:
+        yield f"Camera {camera.frame.camera_id} last sent a frame {span(camera.silent_seconds)} ago."
+
+
+def _queue(queue: Queue) -> str:
+    what = WAITS_FOR[queue.lane]
+    if queue.waiting == 0:
+        return f"Nothing waits for a {what}."
+    noun = "part waits" if queue.waiting == 1 else "parts wait"
+    return f"{queue.waiting} {noun} for a {what}, the oldest for {span(queue.oldest_wait_seconds)}."
