@@ -1,8 +1,24 @@
-"""The doorbell: wakes a worker for a lane without ever carrying work."""
+"""The doorbell: a Celery task that wakes a worker for a lane and never carries work."""
 
 from typing import Protocol
 
-from services.infra.names import Lane
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from services.infra.errors import StoreUnavailable
+from services.infra.names import SHIFT_TASK, Lane, doorbell_key
+from services.infra.redis_client import connect, typed_errors
+
+TOKEN_KEPT_MS = 5_000
+"""After this a ring is taken for lost, and the next one sends a new task."""
+
+BROKER_OPTIONS = {
+    "socket_connect_timeout": 2,
+    "socket_timeout": 15,
+    "socket_keepalive": True,
+    "health_check_interval": 15,
+}
+"""How every Celery process of ours talks to Redis; a half-open connection is noticed in seconds."""
 
 
 class Bell(Protocol):
@@ -15,6 +31,42 @@ class Bell(Protocol):
     def answer(self, lane: Lane) -> None:
         """Say that a shift has begun, so that the next ring asks for another one."""
         ...
+
+
+class Doorbell:
+    """Rings through Celery's queue of the lane's name, at most one task waiting in each."""
+
+    def __init__(self, ledger_url: str) -> None:
+        self._url = ledger_url
+        self._redis = connect(ledger_url, as_text=True)
+        self._celery = Celery("lynceus-doorbell", broker=ledger_url, set_as_current=False)
+        self._celery.conf.update(
+            broker_transport_options=BROKER_OPTIONS,
+            task_ignore_result=True,
+            task_serializer="json",
+            accept_content=["json"],
+        )
+
+    def ring(self, lane: Lane) -> bool:
+        """See Bell.ring."""
+        key = doorbell_key(lane)
+        with typed_errors(self._url):
+            if not self._redis.set(key, "waiting", nx=True, px=TOKEN_KEPT_MS):
+                return False
+        try:
+            self._celery.send_task(SHIFT_TASK, queue=lane.value, retry=False)
+        except OperationalError as error:
+            # The token stays behind at most TOKEN_KEPT_MS; without Redis it cannot be taken back now.
+            raise StoreUnavailable(
+                f"the ring for {lane.value} was not sent: {error}",
+                mend="check that Redis runs and is reachable",
+            ) from error
+        return True
+
+    def answer(self, lane: Lane) -> None:
+        """See Bell.answer."""
+        with typed_errors(self._url):
+            self._redis.delete(doorbell_key(lane))
 
 
 class MemoryDoorbell:

@@ -1,6 +1,4 @@
 """The one tree of service errors; each is a problem record (RFC 9457) on REST and in the dead-letter list."""
-# The names say what happened, as the problem codes do; an Error suffix on each would only repeat the base.
-# ruff: noqa: N818
 
 from collections.abc import Sequence
 from typing import ClassVar

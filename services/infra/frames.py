@@ -3,6 +3,11 @@
 from typing import Protocol
 
 from services.infra.errors import DuplicateConflict, FrameMissing
+from services.infra.names import frame_key
+from services.infra.redis_client import connect, typed_errors, used_memory_fraction
+
+FRAME_KEPT_SECONDS = 7 * 86_400
+"""Only a backstop against orphans: the clerk drops a frame once its result is stored."""
 
 
 class FrameStore(Protocol):
@@ -66,3 +71,41 @@ class MemoryFrames:
     def used_fraction(self) -> float:
         """See FrameStore.used_fraction."""
         return 0.0
+
+
+class RedisFrames:
+    """Keeps images in the frames Redis; connects on first use."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._redis = connect(url, as_text=False)
+
+    def put(self, result_id: str, data: bytes) -> None:
+        """See FrameStore.put."""
+        key = frame_key(result_id)
+        with typed_errors(self._url):
+            while not self._redis.set(key, data, ex=FRAME_KEPT_SECONDS, nx=True):
+                kept = self._redis.get(key)
+                # None: it ran out between the two commands, so the next turn sets it.
+                if kept is not None:
+                    if kept != data:
+                        raise conflict(result_id)
+                    return
+
+    def get(self, result_id: str) -> bytes:
+        """See FrameStore.get."""
+        with typed_errors(self._url):
+            data = self._redis.get(frame_key(result_id))
+        if data is None:
+            raise missing(result_id)
+        return bytes(data)
+
+    def delete(self, result_id: str) -> None:
+        """See FrameStore.delete."""
+        with typed_errors(self._url):
+            self._redis.delete(frame_key(result_id))
+
+    def used_fraction(self) -> float:
+        """See FrameStore.used_fraction."""
+        with typed_errors(self._url):
+            return used_memory_fraction(self._redis)

@@ -17,6 +17,7 @@ from services.infra.ledger_port import (
     ResultEntry,
     Stage,
 )
+from services.infra.ledger_redis import RedisLedger
 from services.infra.names import Lane
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Lane",
     "Ledger",
     "MemoryLedger",
+    "RedisLedger",
     "ResultEntry",
     "Stage",
 ]
