@@ -1,0 +1,158 @@
+"""A watched folder: one image file is one part, taken when it is whole, and moved when it is safe."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+from watchfiles import watch
+
+from schemas.problem import FieldError, Problem
+from services.gateway.settling import Settling, Signature
+from services.gateway.sidecar import read_sidecar, sidecar_path
+from services.gateway.source import SourceFrame
+from services.gateway.sources import FolderConfig
+from services.infra.errors import BadRequest, LynceusError
+
+PROCESSED = "processed"
+REJECTED = "rejected"
+PROBLEM_SUFFIX = ".problem.json"
+UNFINISHED_SUFFIXES = {".part", ".tmp"}
+"""Names under which copying programs write; such a file is taken once it has its real name."""
+
+_LOOK_MS = 100
+_SWEEP_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class FileOffer:
+    """One image file of a watched folder, with its sidecar."""
+
+    path: Path
+    lot_id: str | None
+    is_final: bool
+    """False while the file may still be being copied."""
+
+    @property
+    def name(self) -> str:
+        """The file's name in its folder."""
+        return self.path.name
+
+    def read(self) -> SourceFrame:
+        """The file's bytes; raises BadRequest for a wrong sidecar, or a file that is gone or forbidden."""
+        sidecar = read_sidecar(self.path)
+        try:
+            data = self.path.read_bytes()
+            captured_at = datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+        part_id, lot_id = sidecar.part_id or self.path.stem, sidecar.lot_id or self.lot_id
+        return SourceFrame(self.name, data, part_id, lot_id, captured_at)
+
+    def may_mend(self, _error: LynceusError) -> bool:
+        """Until its patience is over any fault may come from a copy that is still under way."""
+        return not self.is_final
+
+    def accepted(self) -> None:
+        """Move the file and its sidecar to `processed/`."""
+        self._move_to(self._free_place(PROCESSED))
+
+    def rejected(self, problem: Problem) -> None:
+        """Move the file and its sidecar to `rejected/`, the problem first: no file lies there without one."""
+        place = self._free_place(REJECTED)
+        place.with_name(place.name + PROBLEM_SUFFIX).write_text(problem.model_dump_json(indent=2) + "\n")
+        self._move_to(place)
+
+    def _free_place(self, subfolder: str) -> Path:
+        """The file's name in the subfolder, numbered where an earlier file has it."""
+        folder = self.path.parent / subfolder
+        folder.mkdir(exist_ok=True)
+        number, place = 1, folder / self.name
+        while place.exists():
+            number += 1
+            place = folder / f"{self.path.stem}.{number}{self.path.suffix}"
+        return place
+
+    def _move_to(self, place: Path) -> None:
+        beside = sidecar_path(self.path)
+        if beside.exists():
+            beside.replace(sidecar_path(place))
+        self.path.replace(place)
+
+
+class FolderSource:
+    """Offers the files of a folder in the order they were written; a full store makes them wait."""
+
+    waits_for_room = True
+
+    def __init__(self, config: FolderConfig) -> None:
+        self._config = config
+        self._settling = Settling(config.settle_ms / 1000, config.patience_seconds)
+        self._sweep_due = time.monotonic()
+
+    def offers(self, stop: Event) -> Iterator[FileOffer]:
+        """Files as they become whole, until `stop` is set; makes the folder where it is missing."""
+        self._config.path.mkdir(parents=True, exist_ok=True)
+        for _ in self._looks(stop):
+            for path in self._settling.ready(self._signatures()):
+                if stop.is_set():
+                    return
+                yield FileOffer(path, self._config.lot_id, self._settling.note_offer(path))
+            self._sweep_when_due()
+
+    def _looks(self, stop: Event) -> Iterator[None]:
+        """Once at the start, at every change, and every 100 ms: a network folder tells of no change."""
+        yield
+        wakes = watch(
+            self._config.path,
+            debounce=_LOOK_MS,
+            rust_timeout=_LOOK_MS,
+            step=20,
+            stop_event=stop,
+            yield_on_timeout=True,
+            raise_interrupt=False,
+            recursive=False,
+        )
+        for _ in wakes:
+            yield
+
+    def _signatures(self) -> dict[Path, Signature]:
+        """The files of the folder in the order they were last written."""
+        candidates = [path for path in self._config.path.iterdir() if _is_candidate(path)]
+        found = [(path, signature) for path in candidates if (signature := _signature(path))]
+        return dict(sorted(found, key=lambda item: (item[1][1], item[0])))
+
+    def _sweep_when_due(self) -> None:
+        if time.monotonic() < self._sweep_due:
+            return
+        self._sweep_due = time.monotonic() + _SWEEP_SECONDS
+        oldest = time.time() - self._config.keep_days * 86400
+        for path in (self._config.path / PROCESSED).glob("*"):
+            if path.stat().st_ctime < oldest:
+                path.unlink(missing_ok=True)
+
+
+def _is_candidate(path: Path) -> bool:
+    unfinished = path.name.startswith(".") or path.suffix.lower() in UNFINISHED_SUFFIXES
+    return not unfinished and path.suffix != ".json" and path.is_file()
+
+
+def _signature(image: Path) -> Signature:
+    """Size and time of the image, then of its sidecar; empty when the image is gone meanwhile."""
+    try:
+        stat = image.stat()
+    except FileNotFoundError:
+        return ()
+    try:
+        beside = sidecar_path(image).stat()
+    except FileNotFoundError:
+        return (stat.st_size, stat.st_mtime_ns)
+    return (stat.st_size, stat.st_mtime_ns, beside.st_size, beside.st_mtime_ns)
+
+
+def _unreadable(path: Path, error: OSError) -> BadRequest:
+    mend = "give the gateway the right to read the file"
+    wrong = FieldError(field="file", file=path.name, detail=str(error.strerror), mend=mend)
+    return BadRequest(f"cannot read {path.name}: {error.strerror}", mend=mend, errors=[wrong])

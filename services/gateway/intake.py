@@ -1,0 +1,123 @@
+"""The gateway's one door: every frame becomes a job in the ledger, or waits on disk for it."""
+
+import hashlib
+import uuid
+from threading import Event
+
+import structlog
+from pydantic import ValidationError
+
+from schemas.job import InspectionJob
+from schemas.problem import FieldError
+from services.gateway.frozen import FrozenGate
+from services.gateway.health import Health, Outcome
+from services.gateway.source import SourceFrame
+from services.gateway.sources import CameraConfig
+from services.infra.errors import BadRequest, LynceusError, StoreError
+from services.infra.quality import to_grey
+from services.infra.spool import Spool
+from services.infra.submission import Submission, SubmissionRequest
+
+log = structlog.get_logger(__name__)
+
+_FRAMES = uuid.UUID("5c7f2c0e-6d1b-4f0a-9a53-3f8a1c2d7b10")
+"""The name space of result ids that are derived from frames (RFC 9562, version 5)."""
+
+
+class Intake:
+    """Takes frames from all sources; each camera is served by one thread, the spool drained by another."""
+
+    def __init__(self, submission: Submission, spool: Spool, health: Health) -> None:
+        self._submission = submission
+        self._spool = spool
+        self._health = health
+        self._frozen: dict[str, FrozenGate] = {}
+
+    def accept(self, frame: SourceFrame, camera: CameraConfig) -> InspectionJob:
+        """Accept one frame of one part; what was accepted is in the ledger or, durably, in the spool.
+
+        A frame that cannot be judged is accepted with an `unusable_reason`; the same frame again changes
+        nothing. Raises the typed errors of `images` and BadRequest for a wrong frame, DuplicateConflict,
+        UnknownRecipe, and StoreFull or StoreUnavailable when the spool cannot take it either.
+        """
+        request = self._request(frame, camera)
+        prepared = self._submission.prepare(request, frame.data)
+        gate = self._frozen.setdefault(camera.camera_id, FrozenGate())
+        grey = to_grey(prepared.pixels)
+        reason = prepared.job.unusable_reason or gate.reason(prepared.job, grey)
+        job = prepared.job.model_copy(update={"unusable_reason": reason})
+        outcome = self._keep(job, frame.data)
+        gate.remember(job, grey)
+        self._health.note(camera.camera_id, outcome)
+        log.info("frame taken", result_id=job.result_id, part_id=job.part.part_id, outcome=outcome)
+        return job
+
+    def drain(self, stop: Event) -> bool:
+        """Hand on what waits in the spool, oldest first; False when a store still refuses."""
+        while not stop.is_set() and (waiting := self._spool.oldest()) is not None:
+            camera_id = waiting.job.part.camera_id
+            try:
+                self._submission.hand_over(waiting.job, waiting.data)
+            except StoreError:
+                return False
+            except LynceusError as error:
+                self._spool.set_aside(waiting.name, error.problem())
+                self._health.note(camera_id, Outcome.REFUSED)
+            else:
+                self._spool.delete(waiting.name)
+                self._health.note(camera_id, Outcome.DRAINED)
+        return True
+
+    def _keep(self, job: InspectionJob, data: bytes) -> Outcome:
+        # Behind frames that wait, a new one waits too: parts are judged in the order they came.
+        if not len(self._spool):
+            try:
+                accepted = self._submission.hand_over(job, data)
+            except StoreError as error:
+                log.warning("frame goes to the spool", result_id=job.result_id, reason=error.detail)
+            else:
+                return _outcome(job, is_new=accepted.is_new)
+        self._spool.put(job, data)
+        return Outcome.SPOOLED
+
+    def _request(self, frame: SourceFrame, camera: CameraConfig) -> SubmissionRequest:
+        station_id = self._submission.recipes.get(camera.recipe_id).station_id
+        try:
+            return SubmissionRequest(
+                result_id=result_id(station_id, camera.camera_id, frame),
+                recipe_id=camera.recipe_id,
+                part_id=frame.part_id,
+                lot_id=frame.lot_id,
+                camera_id=camera.camera_id,
+                is_simulated=camera.is_simulated,
+                captured_at=frame.captured_at,
+            )
+        except ValidationError as error:
+            raise _wrong_identity(frame, error) from error
+
+
+def result_id(station_id: str, camera_id: str, frame: SourceFrame) -> str:
+    """The same id for the same frame from the same place, whenever it is delivered."""
+    digest = hashlib.sha256(frame.data).hexdigest()
+    return str(uuid.uuid5(_FRAMES, f"{station_id}/{camera_id}/{digest}/{frame.name}"))
+
+
+def _outcome(job: InspectionJob, *, is_new: bool) -> Outcome:
+    if not is_new:
+        return Outcome.REPEATED
+    return Outcome.ACCEPTED if job.unusable_reason is None else Outcome.UNUSABLE
+
+
+def _wrong_identity(frame: SourceFrame, error: ValidationError) -> BadRequest:
+    mend = "use letters, digits and . _ : - only, beginning with a letter or digit, at most 128"
+    errors = [
+        FieldError(
+            field=".".join(str(step) for step in item["loc"]),
+            value=str(item["input"])[:200],
+            file=frame.name,
+            detail=item["msg"],
+            mend=mend,
+        )
+        for item in error.errors()
+    ]
+    return BadRequest(f"{frame.name} does not name a part", mend=mend, errors=errors)

@@ -1,0 +1,154 @@
+"""The gateway's life: a thread for each source, one that drains the spool, and a pulse for health."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Event, Thread
+from urllib.parse import quote
+
+import structlog
+
+from services.gateway.backoff import Backoff
+from services.gateway.health import Health, Outcome
+from services.gateway.intake import Intake
+from services.gateway.letters import Letter, Letters
+from services.gateway.source import Offer, Source, SourceFrame
+from services.gateway.sources import CameraConfig
+from services.infra.errors import (
+    BadRequest,
+    DuplicateConflict,
+    FrameInvalid,
+    FrameTooLarge,
+    LynceusError,
+    RecipeInvalid,
+    StoreError,
+    UnsupportedImage,
+)
+from services.infra.ledger import Ledger
+from services.infra.logging import bind
+from services.infra.recipes import RecipeBook
+
+log = structlog.get_logger(__name__)
+
+FRAME_FAULTS = (BadRequest, DuplicateConflict, FrameInvalid, FrameTooLarge, UnsupportedImage)
+"""Faults of the frame itself; any other error is the gateway's, and the frame stays with its source."""
+
+PULSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """One configured source and what reads it."""
+
+    config: CameraConfig
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all threads of one gateway use."""
+
+    intake: Intake
+    ledger: Ledger
+    recipes: RecipeBook
+    health: Health
+    letters: Letters
+
+
+class GatewayLoop:
+    """Runs until `stop` is set; a source that has ended leaves the others running."""
+
+    def __init__(self, cameras: Sequence[Camera], shared: Shared, stop: Event) -> None:
+        self._shared = shared
+        self._stop = stop
+        self._sources = [Thread(target=self._serve, args=(camera,), name=_name(camera)) for camera in cameras]
+        self._drain = Thread(target=self._drain_until_stopped, name="drain")
+
+    def run(self) -> None:
+        """Start every thread, keep the pulse, and return when all have stopped; frames on disk stay there."""
+        for thread in (*self._sources, self._drain):
+            thread.start()
+        while not self._stop.wait(PULSE_SECONDS):
+            self._pulse()
+        for thread in (*self._sources, self._drain):
+            thread.join()
+        self._pulse()
+
+    def _serve(self, camera: Camera) -> None:
+        """Serve one source to its end; whatever fails is counted, and the source is started again."""
+        backoff = Backoff()
+        with bind(camera_id=camera.config.camera_id):
+            while not self._stop.is_set():
+                try:
+                    for offer in camera.source.offers(self._stop):
+                        self._take(camera, offer)
+                        backoff.reset()
+                except Exception as error:
+                    # The outermost loop: a defect in one source must not end the others.
+                    self._shared.health.note_error(camera.config.camera_id, error)
+                    log.exception("source failed")
+                    self._stop.wait(backoff.next_delay())
+                else:
+                    log.info("source ended")
+                    return
+
+    def _take(self, camera: Camera, offer: Offer) -> None:
+        try:
+            taken = self._deliver(camera, offer.read())
+        except FRAME_FAULTS as error:
+            if not offer.may_mend(error):
+                self._reject(camera, offer, error)
+        else:
+            if taken:
+                offer.accepted()
+
+    def _deliver(self, camera: Camera, frame: SourceFrame) -> bool:
+        """Bring a frame to safety; False when it was dropped, or is left to its source because we stop."""
+        while not self._stop.is_set():
+            try:
+                self._shared.intake.accept(frame, camera.config)
+            except StoreError as error:
+                if not camera.source.waits_for_room:
+                    self._shared.health.note(camera.config.camera_id, Outcome.DROPPED)
+                    log.warning("frame dropped", frame=frame.name, reason=error.detail)
+                    return False
+                self._shared.health.note(camera.config.camera_id, Outcome.WAITING)
+                self._stop.wait(error.retry_after)
+            else:
+                return True
+        return False
+
+    def _reject(self, camera: Camera, offer: Offer, error: LynceusError) -> None:
+        camera_id = camera.config.camera_id
+        problem = error.problem(instance=f"/cameras/{camera_id}/{quote(offer.name)}")
+        offer.rejected(problem)
+        self._shared.letters.add(Letter(f"{camera_id}/{offer.name}", problem, offer.name))
+        self._shared.health.note(camera_id, Outcome.REJECTED)
+        log.warning("frame rejected", frame=offer.name, code=problem.code, detail=problem.detail)
+
+    def _drain_until_stopped(self) -> None:
+        backoff = Backoff(first=0.1, longest=5.0)
+        delay = backoff.first
+        while not self._stop.wait(delay):
+            try:
+                is_empty = self._shared.intake.drain(self._stop)
+            except StoreError as error:
+                log.warning("the spool cannot be read", reason=error.detail)
+                is_empty = False
+            if is_empty:
+                backoff.reset()
+            delay = backoff.first if is_empty else backoff.next_delay()
+
+    def _pulse(self) -> None:
+        try:
+            self._shared.recipes.reload_if_changed()
+        except RecipeInvalid as error:
+            log.warning("recipes not reloaded", detail=error.detail)
+        try:
+            self._shared.letters.send(self._shared.ledger)
+            self._shared.health.tell(self._shared.ledger)
+        except StoreError as error:
+            log.warning("no heartbeat", reason=error.detail)
+
+
+def _name(camera: Camera) -> str:
+    return f"source-{camera.config.camera_id}"

@@ -1,0 +1,119 @@
+"""The gateway process: `python -m services.gateway`, set up by LYNCEUS_ variables and the sources file."""
+
+import signal
+import socket
+import sys
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from threading import Event
+from types import FrameType
+
+import structlog
+
+from schemas.problem import FieldError
+from services.gateway.folder_source import FolderSource
+from services.gateway.health import Health
+from services.gateway.intake import Intake
+from services.gateway.letters import Letters
+from services.gateway.loop import Camera, GatewayLoop, Shared
+from services.gateway.source import Source
+from services.gateway.sources import (
+    FolderConfig,
+    RtspConfig,
+    SourceConfig,
+    UsbConfig,
+    VideoFileConfig,
+    load_sources,
+)
+from services.gateway.stream_source import StreamSource
+from services.gateway.video_source import VideoSource
+from services.infra.doorbell import Doorbell
+from services.infra.errors import LynceusError, SourcesInvalid, UnknownRecipe
+from services.infra.frames import RedisFrames
+from services.infra.ledger_redis import RedisLedger
+from services.infra.logging import set_up_logging
+from services.infra.recipes import RecipeBook
+from services.infra.settings import GatewaySettings, load_settings
+from services.infra.spool import Spool
+from services.infra.submission import Submission
+from services.infra.yaml_file import invalid
+
+EXIT_MISCONFIGURED = 2
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; 0 after a clean stop, 2 when settings, recipes or sources are wrong."""
+    stop = Event()
+    try:
+        settings = load_settings(GatewaySettings)
+        set_up_logging(settings, "gateway")
+        loop = build(settings, stop)
+    except LynceusError as error:
+        sys.stderr.write(f"gateway: {error.title}: {error.detail}\n  mend: {error.mend}\n")
+        return EXIT_MISCONFIGURED
+    _stop_on_signals(stop)
+    log.info("gateway started", sources=str(settings.sources_file))
+    loop.run()
+    log.info("gateway stopped")
+    return 0
+
+
+def build(settings: GatewaySettings, stop: Event) -> GatewayLoop:
+    """Wire a gateway; raises LynceusError for wrong recipes or sources, or a spool that cannot be used."""
+    recipes = RecipeBook(settings.recipes_dir)
+    configs = load_sources(settings.sources_file)
+    _check_recipes(settings.sources_file, configs, recipes)
+    ledger = RedisLedger(settings.ledger_url)
+    submission = Submission(
+        ledger=ledger,
+        frames=RedisFrames(settings.frames_url),
+        doorbell=Doorbell(settings.ledger_url),
+        recipes=recipes,
+        frames_high_water=settings.frames_high_water,
+        ledger_high_water=settings.ledger_high_water,
+    )
+    health = Health(f"gateway-{socket.gethostname()}")
+    intake = Intake(submission, Spool(settings.spool_dir, settings.spool_max_bytes), health)
+    cameras = [Camera(config, make_source(config, health)) for config in configs]
+    return GatewayLoop(cameras, Shared(intake, ledger, recipes, health, Letters()), stop)
+
+
+def make_source(config: SourceConfig, health: Health) -> Source:
+    """The source of a configuration; nothing is opened yet."""
+    match config:
+        case FolderConfig():
+            return FolderSource(config)
+        case VideoFileConfig():
+            return VideoSource(config)
+        case RtspConfig() | UsbConfig():
+            return StreamSource(config, partial(health.note, config.camera_id))
+
+
+def _check_recipes(path: Path, configs: Iterable[SourceConfig], recipes: RecipeBook) -> None:
+    errors = []
+    for index, config in enumerate(configs):
+        try:
+            recipes.get(config.recipe_id)
+        except UnknownRecipe as error:
+            errors.append(
+                FieldError(
+                    field=f"sources.{index}.recipe_id",
+                    value=config.recipe_id,
+                    file=str(path),
+                    detail=error.detail,
+                    mend=str(error.mend),
+                )
+            )
+    if errors:
+        raise invalid(SourcesInvalid, errors)
+
+
+def _stop_on_signals(stop: Event) -> None:
+    def set_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, set_stop)
+    signal.signal(signal.SIGINT, set_stop)
