@@ -7,12 +7,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.training.defects import apply_defect
+from engine.training.drawing import apply_defect
 from engine.training.facts import METAL_PART
 from engine.training.materials import uniform
 from engine.training.samples import Box, Mask, Pixels, Sample
 
-MARKING_KINDS = ("scratch", "dent", "pit", "crack", "stain")
+MARKING_KINDS = (
+    "smear",
+    "tear",
+    "hair",
+    "gouge",
+    "smear",
+    "tear",
+    "scratch",
+    "dent",
+    "pit",
+    "crack",
+    "stain",
+)
 """What is drawn on a good piece of turned metal to make a damaged one."""
 
 LIGHT_SPAN, METAL_LIGHT_SPAN = 0.5, 1.0
@@ -96,10 +108,10 @@ def zoom(sample: Sample, rng: np.random.Generator, least: float = 0.8) -> Sample
 
 
 def relight(pixels: Pixels, rng: np.random.Generator, span: float) -> Pixels:
-    """Other exposure, contrast, gamma and noise; a span of 1 goes down to 40 % of the light."""
-    exposure = uniform(rng, 1 - 0.6 * span, 1 + 0.15 * span)
+    """Other exposure, contrast, gamma and noise; a span of 1 goes down to half the light."""
+    exposure = uniform(rng, 1 - 0.5 * span, 1 + 0.2 * span)
     contrast = uniform(rng, 1 - 0.25 * span, 1 + 0.25 * span)
-    gamma = uniform(rng, 1 - 0.25 * span, 1 + 0.3 * span)
+    gamma = uniform(rng, 1 - 0.3 * span, 1 + 0.2 * span)
     middle = float(pixels.mean())
     values = np.arange(256, dtype=np.float32)
     stretched = np.clip((values - middle) * contrast + middle, 0, 255)

@@ -1,79 +1,28 @@
-"""Defects drawn into a picture as they look in reality, with the pixels they cover."""
+"""Defects of machined surfaces, drawn as they look in reality; each returns the picture and its opacity."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from engine.training.brush import Brush, Drawn, across_grain, local_grey, moved, paint, spot
 from engine.training.materials import Plane, uniform
-from engine.training.samples import Box, Mask, Pixels, box_around
 from engine.training.strokes import Points, bezier, blob, disc_distance, random_walk, soft_step, stroke
-
-INSTANCES = (0.65, 0.25, 0.1)
-"""How often a picture holds one, two or three defects of its kind."""
-
-VISIBLE_GREY_LEVELS = 16.0
-"""A defect changes its pixels by at least this on average, so that a person can see it."""
-
-COVERED = 0.25
-"""Opacity from which a pixel counts as defective."""
-
-
-@dataclass(frozen=True)
-class Brush:
-    """What a defect needs to know about the picture it is drawn into."""
-
-    rng: np.random.Generator
-    size: int
-    strength: float
-    light: tuple[float, float]
-    grain: float | None
-    """Direction of the grooves in radians, None without any."""
-
-
-Drawn = tuple[Plane, Plane]
-"""The changed picture [H, W, 3] and the opacity of the defect [H, W]."""
-
-
-def _spot(brush: Brush, margin: float) -> Points:
-    return np.asarray(brush.rng.uniform(margin, 1 - margin, 2) * brush.size, np.float32)
-
-
-def _paint(picture: Plane, opacity: Plane, colour: Plane | float) -> Plane:
-    return np.asarray(picture + (colour - picture) * opacity[..., None], np.float32)
-
-
-def _moved(plane: Plane, dx: float, dy: float) -> Plane:
-    shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
-    return np.asarray(cv2.warpAffine(plane, shift, plane.shape[1::-1]), np.float32)
-
-
-def _local_grey(picture: Plane, opacity: Plane) -> float:
-    covered = opacity > COVERED
-    return float(picture[covered].mean()) if covered.any() else float(picture.mean())
-
-
-def _across_grain(brush: Brush) -> float:
-    """An angle that grooves do not hide."""
-    if brush.grain is None:
-        return uniform(brush.rng, 0, np.pi)
-    return brush.grain + uniform(brush.rng, 0.45, np.pi - 0.45)
 
 
 def scratch(picture: Plane, brush: Brush) -> Drawn:
     """A long thin nearly straight line that fades at its ends, bright with a dark side or the reverse."""
     rng, size = brush.rng, brush.size
-    angle, length = _across_grain(brush), size * uniform(rng, 0.25, 0.95)
+    angle, length = across_grain(brush), size * uniform(rng, 0.25, 0.95)
     half = np.array([np.cos(angle), np.sin(angle)], np.float32) * (length / 2)
-    centre = _spot(brush, 0.2)
+    centre = spot(brush, 0.2)
     points = bezier(centre - half, centre + half, uniform(rng, -0.06, 0.06), 13)
     profile = np.sin(np.linspace(0.35, np.pi - 0.35, 12)).astype(np.float32)
     line = stroke(size, points, profile * (size / 168) * uniform(rng, 1.1, 2.6))
-    grey = _local_grey(picture, line)
+    grey = local_grey(picture, line)
     bright = grey < 100 or (grey < 175 and rng.random() < 0.6)
     contrast = uniform(rng, 55, 110) * brush.strength * (1 if bright else -1)
-    side = _moved(line, -np.sin(angle) * 1.4, np.cos(angle) * 1.4) * (1 - line)
+    side = moved(line, -np.sin(angle) * 1.4, np.cos(angle) * 1.4) * (1 - line)
     return picture + (contrast * line - 0.4 * contrast * side)[..., None], line
 
 
@@ -82,7 +31,7 @@ def dent(picture: Plane, brush: Brush) -> Drawn:
     rng, size = brush.rng, brush.size
     radius = size * uniform(rng, 0.07, 0.19)
     radii = (radius, radius * uniform(rng, 0.7, 1.0))
-    centre = _spot(brush, 0.2)
+    centre = spot(brush, 0.2)
     distance = disc_distance(size, centre, radii, uniform(rng, 0, 180))
     depth = np.asarray(np.clip(1 - distance**2, 0, None) ** 2, np.float32)
     slope_y, slope_x = np.gradient(depth)
@@ -101,15 +50,15 @@ def pit(picture: Plane, brush: Brush) -> Drawn:
     rng, size = brush.rng, brush.size
     count = int(rng.integers(1, 7))
     largest = 0.036 if count == 1 else 0.024
-    centre, holes = _spot(brush, 0.12), np.zeros((size, size), np.float32)
+    centre, holes = spot(brush, 0.12), np.zeros((size, size), np.float32)
     for _ in range(count):
         at = np.asarray(centre + rng.normal(0, 0.05 * size, 2) * (count > 1), np.float32)
         radius = size * uniform(rng, 0.013 if count > 1 else 0.022, largest)
         distance = disc_distance(size, at, (radius, radius * uniform(rng, 0.75, 1.0)), uniform(rng, 0, 180))
         holes = np.maximum(holes, soft_step(distance, 1.0, 0.45))
     floor = np.clip(picture * 0.22 - 8 * brush.strength, 2, 45)
-    edge = np.clip(_moved(holes, brush.light[0] * 1.3, brush.light[1] * 1.3) - holes, 0, 1)
-    return _paint(picture, holes, floor) + (edge * 40)[..., None], holes
+    edge = np.clip(moved(holes, brush.light[0] * 1.3, brush.light[1] * 1.3) - holes, 0, 1)
+    return paint(picture, holes, floor) + (edge * 40)[..., None], holes
 
 
 STAINS = ((0.62, 0.45, 0.3), (0.45, 0.42, 0.38), (0.72, 0.62, 0.35), (0.5, 0.55, 0.75), (0.55, 0.5, 0.5))
@@ -119,20 +68,20 @@ STAINS = ((0.62, 0.45, 0.3), (0.45, 0.42, 0.38), (0.72, 0.62, 0.35), (0.5, 0.55,
 def stain(picture: Plane, brush: Brush) -> Drawn:
     """A discoloured patch with soft edges; the texture shows through."""
     rng, size = brush.rng, brush.size
-    shape = blob(size, rng, _spot(brush, 0.18), size * uniform(rng, 0.1, 0.28), uniform(rng, 0.25, 0.6))
+    shape = blob(size, rng, spot(brush, 0.18), size * uniform(rng, 0.1, 0.28), uniform(rng, 0.25, 0.6))
     opacity = shape * min(1.0, uniform(rng, 0.6, 0.95) * brush.strength)
     rim = 4 * shape * (1 - shape) * (0.25 if rng.random() < 0.4 else 0.0)
     tint = np.array(STAINS[rng.integers(len(STAINS))], np.float32)
     dark = picture.mean() < 75
     colour = picture * tint + (45 + 45 * tint) if dark else picture * tint
-    return _paint(picture, opacity, colour) * (1 - rim)[..., None], shape
+    return paint(picture, opacity, colour) * (1 - rim)[..., None], shape
 
 
 def crack(picture: Plane, brush: Brush) -> Drawn:
     """A dark jagged line with branches, widest at its root."""
     rng, size = brush.rng, brush.size
-    angle, length = _across_grain(brush), size * uniform(rng, 0.4, 0.85)
-    middle, direction = _spot(brush, 0.3), np.array([np.cos(angle), np.sin(angle)], np.float32)
+    angle, length = across_grain(brush), size * uniform(rng, 0.4, 0.85)
+    middle, direction = spot(brush, 0.3), np.array([np.cos(angle), np.sin(angle)], np.float32)
     trunk = random_walk(rng, middle - direction * (length / 2), angle, length, size * 0.035)
     width = size / 168 * uniform(rng, 1.3, 2.8)
     line = stroke(size, trunk, np.linspace(width, 0.6, len(trunk), dtype=np.float32))
@@ -144,14 +93,14 @@ def crack(picture: Plane, brush: Brush) -> Drawn:
             line, stroke(size, twig, np.linspace(width * 0.7, 0.5, len(twig), dtype=np.float32))
         )
     floor = np.clip(picture * 0.15 - 10 * brush.strength, 0, 40)
-    edge = np.clip(_moved(line, brush.light[0], brush.light[1]) - line, 0, 1)
-    return _paint(picture, np.minimum(line * 1.2, 1), floor) + (edge * 18)[..., None], line
+    edge = np.clip(moved(line, brush.light[0], brush.light[1]) - line, 0, 1)
+    return paint(picture, np.minimum(line * 1.2, 1), floor) + (edge * 18)[..., None], line
 
 
 def weld_spatter(picture: Plane, brush: Brush) -> Drawn:
     """Frozen metal beads that stand proud: a bright specular point, a dark foot, a burnt halo."""
     rng, size = brush.rng, brush.size
-    centre, covered = _spot(brush, 0.2), np.zeros((size, size), np.float32)
+    centre, covered = spot(brush, 0.2), np.zeros((size, size), np.float32)
     drawn, spread = picture, size * uniform(rng, 0.05, 0.12)
     for _ in range(int(rng.integers(4, 11))):
         at = np.asarray(centre + rng.normal(0, spread, 2), np.float32)
@@ -171,7 +120,7 @@ def _bead(picture: Plane, brush: Brush, at: Points, radius: float) -> Drawn:
     shine = 250 * brush.strength * np.exp(-((toward / 0.42) ** 2))
     bead = soft_step(distance, 1.0, 1.5 / radius)
     ball = np.clip(body + shine, 15, 255)
-    return _paint(burnt, bead, np.asarray(ball[..., None], np.float32)), bead
+    return paint(burnt, bead, np.asarray(ball[..., None], np.float32)), bead
 
 
 DRAWERS: dict[str, Callable[[Plane, Brush], Drawn]] = {
@@ -182,50 +131,3 @@ DRAWERS: dict[str, Callable[[Plane, Brush], Drawn]] = {
     "crack": crack,
     "weld spatter": weld_spatter,
 }
-
-
-def grain_direction(picture: Plane) -> float | None:
-    """Direction of the grooves in radians, None without any (structure tensor, Bigun & Granlund 1987)."""
-    grey = cv2.resize(picture.mean(axis=2), (84, 84), interpolation=cv2.INTER_AREA)
-    dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
-    xx, yy, xy = float((dx * dx).mean()), float((dy * dy).mean()), float((dx * dy).mean())
-    coherence = np.hypot(xx - yy, 2 * xy) / max(xx + yy, 1e-6)
-    return float(0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2) if coherence > 0.35 else None
-
-
-def _visible(before: Plane, after: Plane, mask: Mask) -> bool:
-    if mask.sum() < 12:
-        return False
-    change = np.abs(np.clip(after, 0, 255)[mask] - before[mask]).mean()
-    return bool(change >= VISIBLE_GREY_LEVELS)
-
-
-def _draw_one(picture: Plane, kind: str, rng: np.random.Generator) -> tuple[Plane, Mask]:
-    """Draws until it is visible, stronger each time."""
-    angle = uniform(rng, 0, 2 * np.pi)
-    light, grain = (float(np.cos(angle)), float(np.sin(angle))), grain_direction(picture)
-    for strength in (1.0, 1.2, 1.5, 1.9, 2.4):
-        brush = Brush(rng, picture.shape[0], strength, light, grain)
-        after, opacity = DRAWERS[kind](picture, brush)
-        mask = opacity > COVERED
-        if _visible(picture, after, mask):
-            break
-    return np.clip(after, 0, 255, dtype=np.float32), mask
-
-
-def draw(picture: Plane, kind: str, rng: np.random.Generator) -> tuple[Plane, Mask, tuple[Box, ...]]:
-    """One to three defects of a kind in a square picture [S, S, 3] of 0..255."""
-    mask, boxes = np.zeros(picture.shape[:2], bool), []
-    for _ in range(1 + int(rng.choice(3, p=INSTANCES))):
-        picture, instance = _draw_one(picture, kind, rng)
-        mask |= instance
-        boxes.append(box_around(instance, kind))
-    return picture, mask, tuple(boxes)
-
-
-def apply_defect(pixels: Pixels, kind: str, rng: np.random.Generator) -> tuple[Pixels, Mask, tuple[Box, ...]]:
-    """Damages a real square picture [S, S, 3]; a grey picture stays grey. `kind` is a key of DRAWERS."""
-    drawn, mask, boxes = draw(pixels.astype(np.float32), kind, rng)
-    if np.array_equal(pixels[..., 0], pixels[..., 2]):
-        drawn[:] = drawn.mean(axis=2, keepdims=True)
-    return drawn.astype(np.uint8), mask, boxes

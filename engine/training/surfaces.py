@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from engine.training.defects import DRAWERS, draw
+from engine.training.defects import DRAWERS
+from engine.training.drawing import draw
 from engine.training.facts import SURFACE_CLASSES, SURFACE_PART
 from engine.training.materials import MATERIALS, Plane, lit, photographed, uniform
 from engine.training.samples import GOOD, Box, Mask, Sample, box_around
