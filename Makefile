@@ -2,7 +2,9 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-PYTHON ?= $(shell for name in python3.11 python3.12 python3.13; do command -v $$name && break; done)
+# The first that runs and can make an environment: a shim on PATH may stand for a Python that is not there.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13; do \
+	$$name -c 'import ensurepip, venv' 2>/dev/null && echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -20,7 +22,7 @@ help: ## Print this help.
 install: $(INSTALLED) ## Install Lynceus into .venv; the other targets do it when needed.
 
 $(INSTALLED): pyproject.toml requirements/torch.txt requirements/constraints.txt
-	@test -n "$(PYTHON)" || { echo "No python3.11, 3.12 or 3.13 on PATH: install one, or run make PYTHON=/path/to/python"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv on PATH: install one, or run make PYTHON=/path/to/python"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements/torch.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c requirements/constraints.txt -e '.[dev]'
