@@ -180,6 +180,13 @@ class RecordInvalid(LynceusError):
     title = "Stored record is invalid"
 
 
+class DatabaseVersionMismatch(LynceusError):
+    """The results database holds the tables of another version of the program."""
+
+    code = "database-version-mismatch"
+    title = "Database is of another version"
+
+
 class StoreError(LynceusError):
     """A store could not take or give the record now; the same call may succeed later."""
 

@@ -2,5 +2,15 @@
 
 from services.infra.results_memory import MemoryResults
 from services.infra.results_port import MAX_PAGE, Page, ResultFilters, ResultStore, Signature, StoredResult
+from services.infra.results_sql import SqlResults
 
-__all__ = ["MAX_PAGE", "MemoryResults", "Page", "ResultFilters", "ResultStore", "Signature", "StoredResult"]
+__all__ = [
+    "MAX_PAGE",
+    "MemoryResults",
+    "Page",
+    "ResultFilters",
+    "ResultStore",
+    "Signature",
+    "SqlResults",
+    "StoredResult",
+]
