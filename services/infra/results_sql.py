@@ -127,7 +127,7 @@ def _parsed(url: str) -> URL:
         parsed.get_dialect()
     except (ArgumentError, SQLAlchemyError) as error:
         raise SettingsInvalid(
-            f"database URL {url!r}: {error}",
+            f"LYNCEUS_DATABASE_URL names no database that can be used: {error}",
             mend="write sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/database",
         ) from error
     return parsed

@@ -1,6 +1,7 @@
 """The settings of each process, read from LYNCEUS_ variables; docs/settings.md lists them all."""
 
 import os
+import re
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -170,7 +171,7 @@ def _unknown_variables() -> list[str]:
 def _unknown(variable: str) -> FieldError:
     return FieldError(
         field=variable,
-        value=os.environ[variable],
+        value=_shown(variable),
         detail="no process has this setting",
         mend="correct the spelling or remove the variable",
     )
@@ -180,7 +181,13 @@ def _wrong(kind: type[CommonSettings], name: str, detail: str) -> FieldError:
     variable = PREFIX + name.upper()
     return FieldError(
         field=variable,
-        value=os.environ.get(variable),
+        value=_shown(variable),
         detail=detail,
         mend=str(kind.model_fields[name].description),
     )
+
+
+def _shown(variable: str) -> str | None:
+    """The value for an error message, without the password of a URL."""
+    value = os.environ.get(variable)
+    return None if value is None else re.sub(r"//[^@/]*@", "//…@", value)
