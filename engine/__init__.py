@@ -1,0 +1,53 @@
+"""The model and everything that makes it fast: `Engine` scores choices and writes reports."""
+
+from engine.errors import (
+    CheckpointInvalid,
+    ComputationFailed,
+    DeadlinePassed,
+    DeviceUnavailable,
+    EngineClosed,
+    EngineError,
+    ImageInvalid,
+    OutOfMemory,
+    PromptInvalid,
+    PromptTooLong,
+)
+from engine.serving.device import resolve_device
+from engine.serving.engine import Engine
+from engine.serving.requests import (
+    Completion,
+    EngineConfig,
+    EngineInfo,
+    EngineStats,
+    Image,
+    Priority,
+    Prompt,
+    Sampling,
+    Scores,
+    Timings,
+)
+
+__all__ = [
+    "CheckpointInvalid",
+    "Completion",
+    "ComputationFailed",
+    "DeadlinePassed",
+    "DeviceUnavailable",
+    "Engine",
+    "EngineClosed",
+    "EngineConfig",
+    "EngineError",
+    "EngineInfo",
+    "EngineStats",
+    "Image",
+    "ImageInvalid",
+    "OutOfMemory",
+    "Priority",
+    "Prompt",
+    "PromptInvalid",
+    "PromptTooLong",
+    "Sampling",
+    "Scores",
+    "Timings",
+    "resolve_device",
+]

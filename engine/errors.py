@@ -7,6 +7,7 @@ EngineError
 ├── DeadlinePassed      the request was late before any work was spent on it
 ├── CheckpointInvalid   files that do not make this network
 ├── DeviceUnavailable   the asked-for device is not there
+├── ComputationFailed   the network's output is not numbers
 ├── OutOfMemory         the device has no room for the request
 └── EngineClosed        the engine takes no more requests
 """
@@ -57,6 +58,12 @@ class DeviceUnavailable(EngineError):
     """The device that was asked for cannot be used."""
 
     code = "device_unavailable"
+
+
+class ComputationFailed(EngineError):
+    """The network computed something that is not a number."""
+
+    code = "computation_failed"
 
 
 class OutOfMemory(EngineError):

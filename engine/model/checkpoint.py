@@ -23,7 +23,9 @@ TIED_HEAD = "lm_head.weight"
 LISTED = 20
 
 
-def load(path: Path | str, dtype: torch.dtype, device: torch.device | str, progress: Progress | None = None) -> ErnieVL:
+def load(
+    path: Path | str, dtype: torch.dtype, device: torch.device | str, progress: Progress | None = None
+) -> ErnieVL:
     """Read a checkpoint of either layout into a network ready for inference.
 
     Parameters are allocated and filled one by one, so the peak is the weights plus one tensor. The routers stay in
@@ -60,7 +62,9 @@ def released_tensors(network: ErnieVL) -> dict[str, Tensor]:
                 tensors.setdefault(piece.key, torch.zeros(piece.shape))[piece.row] = values
             else:
                 part = values[piece.place]
-                tensors[piece.key] = (part.T if piece.transposed else part).clone(memory_format=torch.contiguous_format)
+                tensors[piece.key] = (part.T if piece.transposed else part).clone(
+                    memory_format=torch.contiguous_format
+                )
     return tensors
 
 

@@ -72,6 +72,11 @@ class ModelConfig:
     image_start_token_id: int
     image_end_token_id: int
 
+    @property
+    def image_marks(self) -> tuple[int, int, int]:
+        """Ids of the tokens that belong to an image: its placeholder, its start and its end."""
+        return self.image_token_id, self.image_start_token_id, self.image_end_token_id
+
     @staticmethod
     def from_json(raw: Json) -> "ModelConfig":
         """Read either spelling of `config.json`; CheckpointInvalid names the field that is missing or wrong."""

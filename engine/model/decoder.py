@@ -49,7 +49,9 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(text, i) for i in range(text.num_layers))
         self.norm = RMSNorm(text.hidden_size, text.rms_norm_eps)
 
-    def forward(self, x: Tensor, positions: Tensor, segments: Sequence[Segment], vision_tokens: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, positions: Tensor, segments: Sequence[Segment], vision_tokens: Tensor
+    ) -> Tensor:
         """Embedded tokens `[T, hidden]` of packed sequences at positions `[3, T]` -> hidden states `[T, hidden]`."""
         rotation = text_rotation(positions, self.config)
         for layer in self.layers:

@@ -91,7 +91,9 @@ class ImageProcessor:
         scaled = np.asarray(resized, dtype=np.float32) * np.float32(1 / 255)
         normal = (scaled - np.float32(self.mean)) / np.float32(self.std)
         rows, columns = height // self.patch, width // self.patch
-        cut = normal.reshape(rows // self.merge, self.merge, self.patch, columns // self.merge, self.merge, self.patch, 3)
+        cut = normal.reshape(
+            rows // self.merge, self.merge, self.patch, columns // self.merge, self.merge, self.patch, 3
+        )
         flat = cut.transpose(0, 3, 1, 4, 6, 2, 5).reshape(rows * columns, -1)
         return torch.from_numpy(np.ascontiguousarray(flat)), (1, rows, columns)
 

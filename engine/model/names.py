@@ -45,7 +45,9 @@ def pieces_of(parameter: str, shape: tuple[int, ...], config: ModelConfig) -> li
     if modality == "text":
         return list(_expert_pieces(f"model.{layer}.mlp", part, 0, config.text, config.text.text_expert_size))
     if modality == "vision":
-        return list(_expert_pieces(f"model.{layer}.mlp", part, 1, config.text, config.text.vision_expert_size))
+        return list(
+            _expert_pieces(f"model.{layer}.mlp", part, 1, config.text, config.text.vision_expert_size)
+        )
     return [Piece(f"model.{rest.replace('.mlp.shared.', '.mlp.shared_experts.')}", shape)]
 
 

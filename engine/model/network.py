@@ -64,6 +64,5 @@ class ErnieVL(nn.Module):
 
     def _vision_tokens(self, token_ids: Tensor) -> Tensor:
         """Indices of the tokens that the vision experts serve: placeholders, image start and image end."""
-        config = self.config
-        marks = (config.image_token_id, config.image_start_token_id, config.image_end_token_id)
-        return torch.isin(token_ids, torch.tensor(marks, device=token_ids.device)).nonzero()[:, 0]
+        marks = torch.tensor(self.config.image_marks, device=token_ids.device)
+        return torch.isin(token_ids, marks).nonzero()[:, 0]

@@ -34,4 +34,6 @@ class Resampler(nn.Module):
 
 
 def _two_layers(wide: int, inner: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(wide, inner), nn.GELU(), nn.Linear(inner, inner), nn.LayerNorm(inner, eps=1e-6))
+    return nn.Sequential(
+        nn.Linear(wide, inner), nn.GELU(), nn.Linear(inner, inner), nn.LayerNorm(inner, eps=1e-6)
+    )

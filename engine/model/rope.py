@@ -16,7 +16,9 @@ Grid = tuple[int, int, int]
 """Frames, patch rows and patch columns of one image."""
 
 
-def image_spans(token_ids: Sequence[int], grids: Sequence[Grid], config: ModelConfig) -> list[tuple[int, Grid]]:
+def image_spans(
+    token_ids: Sequence[int], grids: Sequence[Grid], config: ModelConfig
+) -> list[tuple[int, Grid]]:
     """Pair each run of image placeholders with its grid: `(first index, grid)` in order of the prompt."""
     spans, index = [], 0
     merge = config.vision.spatial_merge_size
@@ -28,7 +30,9 @@ def image_spans(token_ids: Sequence[int], grids: Sequence[Grid], config: ModelCo
     return spans
 
 
-def text_positions(token_ids: Sequence[int], grids: Sequence[Grid], config: ModelConfig) -> tuple[Tensor, int]:
+def text_positions(
+    token_ids: Sequence[int], grids: Sequence[Grid], config: ModelConfig
+) -> tuple[Tensor, int]:
     """Positions `[3, T]` (time, row, column) of a prompt, and the position that the next token takes.
 
     A text token advances all three axes by one; an image keeps its time and spreads rows and columns from the
@@ -75,7 +79,9 @@ def rotate_adjacent(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return (wide * cos[:, None] + turned * sin[:, None]).to(x.dtype)
 
 
-def vision_rotation(grids: Sequence[Grid], head_dim: int, merge: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def vision_rotation(
+    grids: Sequence[Grid], head_dim: int, merge: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Cosines and sines `[N, D]` in fp32 for the patches of all images, in merge-block order."""
     quarter = head_dim // 4
     frequencies = VISION_THETA ** (-torch.arange(quarter, device=device).double() / quarter)

@@ -43,7 +43,9 @@ class StoredTensors:
         self._formats = _formats(directory / MANIFEST)
         self._handles = {path: _open(path) for path in self.files}
         self._places = {
-            _canonical(key): (path, key) for path, handle in self._handles.items() for key in handle.keys()  # noqa: SIM118 - not a dict
+            _canonical(key): (path, key)
+            for path, handle in self._handles.items()
+            for key in handle.keys()  # noqa: SIM118 - not a dict
         }
 
     @property
@@ -75,7 +77,9 @@ class StoredTensors:
 def digest_of(directory: Path) -> str:
     """SHA-256 over the weights, the configuration and the tokenizer: what identifies the model to an auditor."""
     total = hashlib.sha256()
-    named = [directory / name for name in ("config.json", "tokenizer.json", "tokenizer_config.json", MANIFEST)]
+    named = [
+        directory / name for name in ("config.json", "tokenizer.json", "tokenizer_config.json", MANIFEST)
+    ]
     for path in [*_weight_files(directory), *(path for path in named if path.exists())]:
         with path.open("rb") as file:
             total.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
@@ -118,5 +122,7 @@ def _formats(manifest: Path) -> dict[str, str]:
     formats: dict[str, str] = content.get("formats", {})
     unknown = {name: kind for name, kind in formats.items() if kind not in ("plain", "rows8")}
     if unknown:
-        raise CheckpointInvalid(f"{manifest}: unknown formats {unknown}", "use the Lynceus version that wrote it")
+        raise CheckpointInvalid(
+            f"{manifest}: unknown formats {unknown}", "use the Lynceus version that wrote it"
+        )
     return formats

@@ -1,0 +1,1 @@
+"""Requests, their order, and the one thread that computes them."""

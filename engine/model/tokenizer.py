@@ -1,0 +1,103 @@
+"""Text to token ids and back, with the checkpoint's own tokenizer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from engine.errors import CheckpointInvalid, PromptInvalid
+from engine.model.tensors import read_json
+
+ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "cls_token", "sep_token", "mask_token")
+THINK_START, THINK_END = "<think>", "</think>"
+GET_TOKENIZER_JSON = (
+    "the revision of the checkpoint for transformers ships tokenizer.json; put it beside the weights, or convert "
+    "tokenizer.model with transformers' `AutoTokenizer.from_pretrained(directory).save_pretrained(directory)`"
+)
+
+
+class Tokenizer:
+    """The vocabulary of one checkpoint; special tokens are looked up by their names."""
+
+    def __init__(self, directory: Path) -> None:
+        """Read `tokenizer.json` and `tokenizer_config.json`; raises CheckpointInvalid."""
+        self._tokenizer = _open(directory / "tokenizer.json")
+        self.settings = read_json(directory / "tokenizer_config.json")
+        self.control = _control_tokens(self._tokenizer)
+        self.named = {role: _content(self.settings[role]) for role in ROLES if self.settings.get(role)}
+        if "eos_token" not in self.named:
+            raise CheckpointInvalid(
+                "tokenizer_config.json names no eos_token", "add the checkpoint's eos_token"
+            )
+        self.eos_id = self.id_of(self.named["eos_token"])
+        self.stop_ids = frozenset({self.eos_id, *_generation_stops(directory / "generation_config.json")})
+        self.thinks = {THINK_START, THINK_END} <= set(self.control.values())
+
+    def id_of(self, token: str) -> int:
+        """The id of a token by its name; CheckpointInvalid where the vocabulary lacks it."""
+        found = self._tokenizer.token_to_id(token)
+        if found is None:
+            raise CheckpointInvalid(
+                f"tokenizer.json has no token {token!r}", "take the tokenizer that came with the weights"
+            )
+        return found
+
+    def token_of(self, token_id: int) -> str | None:
+        """The name of a token, or None where the vocabulary is shorter."""
+        return self._tokenizer.id_to_token(token_id)
+
+    @property
+    def size(self) -> int:
+        """Ids that have a token; the logits may be wider."""
+        return self._tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text in which special tokens are meant as such."""
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def refuse_reserved(self, text: str) -> None:
+        """Raise PromptInvalid where a caller's text spells a special token, and so could forge a turn or an image."""
+        if found := sorted(token for token in self.control.values() if token in text):
+            raise PromptInvalid(
+                f"the text contains {found[0]!r}, which the model reads as a control token",
+                "remove it from the text",
+            )
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of the ids, without special tokens."""
+        return self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
+
+    def to_json(self) -> str:
+        """The whole tokenizer as JSON, for libraries that bring their own reader."""
+        return self._tokenizer.to_str()
+
+
+def _open(path: Path) -> tokenizers.Tokenizer:
+    if not path.exists():
+        raise CheckpointInvalid(f"{path} is missing", GET_TOKENIZER_JSON)
+    read_json(path)
+    try:
+        return tokenizers.Tokenizer.from_file(str(path))
+    except Exception as damage:  # tokenizers raises nothing narrower
+        raise CheckpointInvalid(f"{path} is no tokenizer: {damage}", GET_TOKENIZER_JSON) from damage
+
+
+def _control_tokens(tokenizer: tokenizers.Tokenizer) -> dict[int, str]:
+    """Ids and names of the tokens that are no text: the special ones, and the marks of thinking."""
+    added = tokenizer.get_added_tokens_decoder().items()
+    return {
+        number: token.content for number, token in added if token.special or token.content in (THINK_START, THINK_END)
+    }
+
+
+def _content(token: Any) -> str:  # noqa: ANN401 - a name, or an object that holds it
+    return str(token["content"] if isinstance(token, dict) else token)
+
+
+def _generation_stops(path: Path) -> list[int]:
+    """The checkpoint's further end tokens, if it names any."""
+    stops = read_json(path).get("eos_token_id") if path.exists() else None
+    if stops is None:
+        return []
+    return [int(stop) for stop in stops] if isinstance(stops, list) else [int(stops)]

@@ -1,0 +1,155 @@
+"""The engine's face: score choices, generate text."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import torch
+
+from engine.errors import EngineError
+from engine.model.checkpoint import load
+from engine.model.config import ModelConfig
+from engine.model.tensors import digest_of
+from engine.model.tokenizer import THINK_END
+from engine.serving.choices import choice_trie
+from engine.serving.device import resolve_device, resolve_dtype
+from engine.serving.grammar import GrammarBook, Schema, guide_of
+from engine.serving.jobs import ScoreJob, WriteJob, check_deadline
+from engine.serving.loop import Loop
+from engine.serving.prompts import PromptEncoder
+from engine.serving.reasoning import Marks, Writer
+from engine.serving.requests import (
+    Completion,
+    EngineConfig,
+    EngineInfo,
+    EngineStats,
+    OnText,
+    Priority,
+    Prompt,
+    Sampling,
+    Scores,
+)
+from engine.serving.text import TextDecoder
+
+Result = TypeVar("Result")
+AnyJob = TypeVar("AnyJob", ScoreJob, WriteJob)
+
+
+class Engine:
+    """One loaded model and the thread that computes with it; its methods may be called from any thread.
+
+    Construction loads the weights, and raises CheckpointInvalid or DeviceUnavailable. What is wrong with a request
+    arrives through its future, as an EngineError. As a context manager it drains on leaving.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        device = resolve_device(config.device)
+        dtype = resolve_dtype(config.dtype, device)
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        directory = Path(config.checkpoint)
+        network = load(directory, dtype, device, config.progress)
+        positions = network.config.text.max_positions
+        max_model_len = min(config.max_model_len or positions, positions)
+        self._encoder = PromptEncoder(directory, network.config, max_model_len)
+        self._tokenizer = self._encoder.tokenizer
+        self._guide = guide_of(self._tokenizer, network.config.text.vocab_size)
+        self._grammars = GrammarBook(self._guide)
+        self._marks = self._read_marks(network.config)
+        self.info = EngineInfo(
+            model_name=directory.resolve().name,
+            checkpoint_digest=digest_of(directory),
+            device=str(device),
+            dtype=str(dtype).removeprefix("torch."),
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            max_model_len=max_model_len,
+        )
+        self._loop = Loop(network)
+
+    def score(
+        self,
+        prompt: Prompt,
+        choices: Sequence[str],
+        priority: Priority = Priority.VERDICT,
+        deadline: float | None = None,
+    ) -> Future[Scores]:
+        """The exact log-probability of each choice as the whole answer, without thinking.
+
+        `deadline` is a moment of `time.monotonic()`: a request that would begin later ends with DeadlinePassed.
+        """
+        received = time.monotonic()
+
+        def prepare() -> ScoreJob:
+            trie = choice_trie(choices, self._tokenizer)
+            encoded = self._encoder.encode(prompt, thinking=False, answer_tokens=trie.nodes)
+            return ScoreJob(encoded, priority, deadline, received, trie=trie)
+
+        return self._submit(prepare, deadline)
+
+    def generate(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        thinking: bool = False,
+        schema: Schema | None = None,
+        priority: Priority = Priority.REPORT,
+        deadline: float | None = None,
+        on_text: OnText | None = None,
+    ) -> Future[Completion]:
+        """Write an answer, after reasoning if `thinking`; `schema` (JSON schema) binds the answer, not the reasoning.
+
+        With finish reason "stop" a schema-bound answer is valid JSON of that schema; with "length" it is cut off.
+        Cancelling the future stops the work at the next step. `deadline` as in `score`.
+        """
+        received = time.monotonic()
+
+        def prepare() -> WriteJob:
+            grammar = None if schema is None else self._grammars.grammar(schema)
+            encoded = self._encoder.encode(prompt, thinking, answer_tokens=sampling.max_tokens)
+            writer = Writer(self._decoder, self._marks, sampling, grammar, thinking, on_text)
+            return WriteJob(
+                encoded, priority, deadline, received, writer=writer, max_tokens=sampling.max_tokens
+            )
+
+        return self._submit(prepare, deadline)
+
+    def stats(self) -> EngineStats:
+        """Counts since the start, and what is unfinished."""
+        return self._loop.stats()
+
+    def close(self, drain: bool = True) -> None:
+        """Take no more requests and end: after all that were taken, or at once, failing them with EngineClosed."""
+        self._loop.close(drain)
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(drain=kind is None)
+
+    def _submit(self, prepare: Callable[[], AnyJob], deadline: float | None) -> Future[Result]:
+        """Prepare on the caller's thread, so that the device's never waits for pixels; faults go into the future."""
+        try:
+            check_deadline(deadline)
+            job = prepare()
+        except EngineError as fault:
+            refused: Future[Result] = Future()
+            refused.set_exception(fault)
+            return refused
+        self._loop.submit(job)
+        return job.future
+
+    def _decoder(self) -> TextDecoder:
+        return TextDecoder(self._guide, self._tokenizer.control)
+
+    def _read_marks(self, config: ModelConfig) -> Marks:
+        closing = (
+            (self._tokenizer.id_of(THINK_END), *self._encoder.separator()) if self._tokenizer.thinks else ()
+        )
+        beyond = range(self._tokenizer.size, config.text.vocab_size)
+        return Marks(self._tokenizer.stop_ids, closing, (*config.image_marks, *beyond))

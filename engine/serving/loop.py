@@ -1,0 +1,205 @@
+"""The one thread that owns the device: verdicts first, then reports one step at a time."""
+
+import heapq
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from engine.errors import EngineClosed, EngineError, OutOfMemory
+from engine.model.network import ErnieVL
+from engine.serving.forward import prefill, trie_logits
+from engine.serving.jobs import Job, ScoreJob, WriteJob
+from engine.serving.requests import Completion, EngineStats, Priority, Scores
+
+LARGEST_BATCH = 8
+"""Scores computed together: more would make the first of them wait too long for the last."""
+
+SMALLER_REQUEST = "use smaller images, a shorter answer, or a device with more memory"
+
+AnyJob = ScoreJob | WriteJob
+
+
+class Loop:
+    """Serves jobs by priority, then by arrival; an unfinished report goes back to the queue after every step."""
+
+    def __init__(self, network: ErnieVL) -> None:
+        self._network = network
+        self._changed = threading.Condition()
+        self._waiting: list[tuple[Priority, int, AnyJob]] = []
+        self._numbers = itertools.count()
+        self._running: list[AnyJob] = []
+        self._refusal: EngineClosed | None = None
+        self._stopping = False
+        self._unfinished: Counter[Priority] = Counter()
+        self._counts: Counter[str] = Counter()
+        self._thread = threading.Thread(target=self._run, name="lynceus-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: AnyJob) -> None:
+        """Queue a job; a closed loop ends it at once with EngineClosed."""
+        with self._changed:
+            self._unfinished[job.priority] += 1
+            if self._refusal is None:
+                heapq.heappush(self._waiting, (job.priority, next(self._numbers), job))
+                self._changed.notify()
+                return
+        self._end(job, self._refusal)
+
+    def stats(self) -> EngineStats:
+        """Counts since the start."""
+        with self._changed:
+            return EngineStats(
+                unfinished_verdicts=self._unfinished[Priority.VERDICT],
+                unfinished_reports=self._unfinished[Priority.REPORT],
+                finished=self._counts["finished"],
+                failed=self._counts["failed"],
+                prompt_tokens=self._counts["prompt_tokens"],
+                completion_tokens=self._counts["completion_tokens"],
+            )
+
+    def close(self, drain: bool) -> None:
+        """Take no more jobs, and return once the thread has ended: after all jobs, or after the present step."""
+        with self._changed:
+            if self._refusal is None:
+                self._refusal = EngineClosed("the engine is closing", "send the request to another engine")
+            self._stopping = self._stopping or not drain
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with torch.inference_mode():
+                while self._take():
+                    self._serve(self._running)
+        except BaseException as fault:
+            # A fault that no request explains leaves the device in doubt: say so to every caller, loudly.
+            with self._changed:
+                self._refusal = EngineClosed(f"the engine failed: {fault!r}", "restart the process")
+            raise
+        finally:
+            self._abandon()
+
+    def _take(self) -> bool:
+        """Wait for jobs and make the first the running ones, waiting scores together; False at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._refusal)
+            if self._stopping or not self._waiting:
+                return False
+            self._running = [heapq.heappop(self._waiting)[2]]
+            while self._scores_follow():
+                self._running.append(heapq.heappop(self._waiting)[2])
+            return True
+
+    def _scores_follow(self) -> bool:
+        batch, rest = self._running, self._waiting
+        return (
+            len(batch) < LARGEST_BATCH
+            and bool(rest)
+            and isinstance(batch[0], ScoreJob)
+            and isinstance(rest[0][2], ScoreJob)
+        )
+
+    def _serve(self, jobs: Sequence[AnyJob]) -> None:
+        ready = [job for job in jobs if self._starts(job)]
+        for job in ready:
+            if isinstance(job, WriteJob):
+                self._advance(job)
+        if scores := [job for job in ready if isinstance(job, ScoreJob)]:
+            self._score(scores)
+        self._running = []
+
+    def _starts(self, job: AnyJob) -> bool:
+        """False for a job that its caller has cancelled, or that is too late; it is ended here."""
+        try:
+            job.start()
+        except EngineError as late:
+            self._end(job, late)
+            return False
+        if job.future.cancelled():
+            self._end(job, None)
+            return False
+        return True
+
+    def _advance(self, job: WriteJob) -> None:
+        try:
+            with device_errors():
+                completion = job.step(self._network)
+        except EngineError as fault:
+            self._end(job, fault)
+            return
+        if completion is not None:
+            self._end(job, completion)
+            return
+        with self._changed:
+            heapq.heappush(self._waiting, (job.priority, next(self._numbers), job))
+
+    def _score(self, jobs: Sequence[ScoreJob]) -> None:
+        try:
+            with device_errors():
+                tables = self._tables(jobs)
+        except OutOfMemory as fault:
+            if len(jobs) == 1:
+                self._end(jobs[0], fault)
+                return
+        else:
+            for job, table in zip(jobs, tables, strict=True):
+                try:
+                    self._end(job, job.conclude(table))
+                except EngineError as fault:
+                    self._end(job, fault)
+            return
+        # Together they did not fit; alone each may, and the one that does not is told.
+        for job in jobs:
+            self._score([job])
+
+    def _tables(self, jobs: Sequence[ScoreJob]) -> list[torch.Tensor]:
+        tries = [job.trie for job in jobs]
+        sequences = prefill(self._network, [job.prompt for job in jobs], [trie.nodes for trie in tries])
+        for job in jobs:
+            job.prefilled = time.monotonic()
+        return trie_logits(self._network, sequences, tries)
+
+    def _end(self, job: Job[Any], outcome: Scores | Completion | EngineError | None) -> None:
+        """Hand the outcome to the caller, unless it has cancelled, and count it."""
+        with self._changed:
+            self._unfinished[job.priority] -= 1
+            if isinstance(outcome, EngineError):
+                self._counts["failed"] += 1
+            elif outcome is not None:
+                self._counts["finished"] += 1
+                self._counts["prompt_tokens"] += outcome.prompt_tokens
+                if isinstance(outcome, Completion):
+                    self._counts["completion_tokens"] += outcome.completion_tokens
+        if not job.future.set_running_or_notify_cancel():
+            return
+        if isinstance(outcome, EngineError):
+            job.future.set_exception(outcome)
+        else:
+            job.future.set_result(outcome)
+
+    def _abandon(self) -> None:
+        """End what the loop leaves behind."""
+        with self._changed:
+            left = self._running + [job for _, _, job in self._waiting]
+            self._running, self._waiting = [], []
+        for job in left:
+            self._end(job, self._refusal)
+
+
+@contextmanager
+def device_errors() -> Iterator[None]:
+    """Turn torch's and numpy's ways of running out of memory into OutOfMemory."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as fault:
+        raise OutOfMemory(str(fault), SMALLER_REQUEST) from fault
+    except RuntimeError as fault:
+        if "DefaultCPUAllocator" not in str(fault):
+            raise
+        raise OutOfMemory(str(fault), SMALLER_REQUEST) from fault

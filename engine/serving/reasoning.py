@@ -1,0 +1,116 @@
+"""Writes one output token by token: the reasoning, the end of its block, then the answer."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.errors import EngineError
+from engine.serving.grammar import Grammar
+from engine.serving.requests import FinishReason, OnText, OutputPart, Sampling
+from engine.serving.sampler import Sampler
+from engine.serving.text import TextDecoder
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Ids with a meaning: what ends an answer, what ends the reasoning, and what is never written.
+
+    `closing` is the whole end of a thinking block as the template writes it: `</think>` and the lines behind it.
+    `never` are the marks of an image, which only a prompt may hold, and ids without a token.
+    """
+
+    stops: frozenset[int]
+    closing: tuple[int, ...]
+    never: tuple[int, ...]
+
+
+class Writer:
+    """Chooses an output's tokens from the logits, and collects what they say.
+
+    Inside the thinking block anything goes, until the model closes it, tries to end its answer there, or has spent
+    its tokens; then the block is closed in the template's form and the answer follows, within the grammar if any.
+    """
+
+    def __init__(
+        self,
+        decoder: Callable[[], TextDecoder],
+        marks: Marks,
+        sampling: Sampling,
+        grammar: Grammar | None,
+        thinking: bool,
+        on_text: OnText | None,
+    ) -> None:
+        self.reasoning = WrittenPart("reasoning", decoder(), on_text)
+        self.content = WrittenPart("content", decoder(), on_text)
+        self.tokens = 0
+        self.finish_reason: FinishReason | None = None
+        self._marks = marks
+        self._sampling = sampling
+        self._sampler = Sampler(sampling)
+        self._grammar = grammar
+        self._thinking = thinking
+
+    def choose(self, logits: Tensor) -> Sequence[int]:
+        """The ids that come next after logits `[V]`: one, or the closing of the block; `finish_reason` is set at the end."""
+        allowed = logits.index_fill(0, torch.tensor(self._marks.never, device=logits.device), -torch.inf)
+        chosen = self._reason(allowed) if self._thinking else self._answer(allowed)
+        chosen = chosen[: self._sampling.max_tokens - self.tokens]
+        self.tokens += len(chosen)
+        if self.finish_reason is None and self.tokens >= self._sampling.max_tokens:
+            self.finish_reason = "length"
+        if self.finish_reason is not None:
+            self.reasoning.finish()
+            self.content.finish()
+        return chosen
+
+    def _reason(self, logits: Tensor) -> Sequence[int]:
+        if len(self.reasoning.token_ids) < self._sampling.reasoning_budget:
+            token = self._sampler.choose(logits)
+            if token != self._marks.closing[0] and token not in self._marks.stops:
+                self.reasoning.add(token)
+                return (token,)
+        self.reasoning.finish()
+        self._thinking = False
+        return self._marks.closing
+
+    def _answer(self, logits: Tensor) -> Sequence[int]:
+        token = self._sampler.choose(self._grammar.mask(logits) if self._grammar else logits)
+        if token in self._marks.stops:
+            self.finish_reason = "stop"
+            return ()
+        self.content.add(token)
+        if self._grammar:
+            self._grammar.accept(token)
+            if self._grammar.is_complete:
+                self.finish_reason = "stop"
+        return (token,)
+
+
+class WrittenPart:
+    """The tokens of the reasoning or of the content, and their text as it becomes certain."""
+
+    def __init__(self, part: OutputPart, decoder: TextDecoder, on_text: OnText | None) -> None:
+        self.token_ids: list[int] = []
+        self.text = ""
+        self._part = part
+        self._decoder = decoder
+        self._on_text = on_text
+
+    def add(self, token_id: int) -> None:
+        """Take one more token."""
+        self.token_ids.append(token_id)
+        self._say(self._decoder.push(token_id))
+
+    def finish(self) -> None:
+        """Say what was held back: the bytes of a character that never became whole."""
+        self._say(self._decoder.finish())
+
+    def _say(self, text: str) -> None:
+        self.text += text
+        if text and self._on_text:
+            try:
+                self._on_text(self._part, text)
+            except Exception as fault:  # the caller's code may raise anything, and must not stop the engine
+                raise EngineError(f"on_text raised {fault!r}", "mend the callback") from fault

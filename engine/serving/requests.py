@@ -1,0 +1,155 @@
+"""What callers hand to the engine and what they get back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import PromptInvalid
+
+FinishReason = Literal["stop", "length"]
+"""Whether the model ended its answer, or the tokens ran out."""
+
+OutputPart = Literal["reasoning", "content"]
+"""Which part of the output a streamed piece of text belongs to."""
+
+OnText = Callable[[OutputPart, str], None]
+"""Called on the engine's own thread with each new piece of text; it must return quickly."""
+
+Progress = Callable[[int, int], None]
+"""Told while loading how many weights of how many are there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One still image: `pixels` `[H, W, 3]`, uint8, RGB."""
+
+    pixels: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Texts and images of one question in their order, without the words of the chat template."""
+
+    parts: tuple[str | Image, ...]
+    system: str | None = None
+
+
+class Priority(IntEnum):
+    """Who goes first: at every step a waiting verdict precedes every report."""
+
+    VERDICT = 0
+    REPORT = 1
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose tokens, and how many.
+
+    A temperature of 0 is greedy. `top_p` keeps the likeliest tokens of that total probability (Holtzman et al. 2020).
+    The same seed gives the same text. `reasoning_max_tokens` closes the reasoning so that the answer gets written;
+    None is 80 % of `max_tokens`. Raises PromptInvalid for values out of range.
+    """
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    reasoning_max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no model could follow."""
+        _require(self.max_tokens >= 1, f"max_tokens is {self.max_tokens}", "ask for at least one token")
+        _require(self.temperature >= 0, f"temperature is {self.temperature}", "use 0 (greedy) or more")
+        _require(0 < self.top_p <= 1, f"top_p is {self.top_p}", "use a share above 0 and at most 1")
+        _require(
+            0 <= self.reasoning_budget < self.max_tokens,
+            f"reasoning_max_tokens is {self.reasoning_max_tokens} of max_tokens {self.max_tokens}",
+            "leave tokens for the answer",
+        )
+
+    @property
+    def reasoning_budget(self) -> int:
+        """Tokens that may be spent inside the thinking block."""
+        return self.max_tokens * 4 // 5 if self.reasoning_max_tokens is None else self.reasoning_max_tokens
+
+
+def _require(fits: bool, detail: str, mend: str) -> None:
+    if not fits:
+        raise PromptInvalid(detail, mend)
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds a request took: preparing its input, waiting for the device, its prompt, and its further tokens."""
+
+    prepare: float
+    wait: float
+    prefill: float
+    decode: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One exact log-probability for each choice, in their order: that the model answers this and nothing more."""
+
+    log_probabilities: tuple[float, ...]
+    prompt_tokens: int
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the model wrote; `completion_tokens` counts reasoning, content and the marks between them."""
+
+    reasoning: str
+    content: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: FinishReason
+    timings: Timings
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What to load and where.
+
+    `device` is "cpu", "cuda:0" or "auto" (the first GPU, else the processor); `dtype` "auto" is bfloat16 on a GPU and
+    float32 elsewhere. `threads` are the processor's, None leaves torch's choice. `max_model_len` bounds prompt and
+    answer together, None is what the checkpoint allows.
+    """
+
+    checkpoint: Path | str
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: int | None = None
+    max_model_len: int | None = None
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What is loaded, for results and status pages; `checkpoint_digest` is a SHA-256."""
+
+    model_name: str
+    checkpoint_digest: str
+    device: str
+    dtype: str
+    parameters: int
+    max_model_len: int
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """Counts since the start, and what is waiting or unfinished now."""
+
+    unfinished_verdicts: int
+    unfinished_reports: int
+    finished: int
+    failed: int
+    prompt_tokens: int
+    completion_tokens: int
