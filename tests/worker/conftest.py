@@ -1,0 +1,26 @@
+"""A plant on real Redis servers, with an engine whose answers are painted into the frames."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.infra.frames import RedisFrames
+from services.infra.ledger import RedisLedger
+from services.infra.recipes import RecipeBook
+from services.infra.redis_server import RedisServer
+from tests.worker.fake_engine import FakeEngine
+from tests.worker.plant import Plant, write_recipe
+
+
+@pytest.fixture
+def plant(ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path) -> Iterator[Plant]:
+    """Stores, one recipe, and an engine; the engine is closed after the test."""
+    engine = FakeEngine()
+    yield Plant(
+        ledger=RedisLedger(ledger_redis.url),
+        frames=RedisFrames(frames_redis.url),
+        recipes=RecipeBook(write_recipe(tmp_path / "recipes")),
+        engine=engine,
+    )
+    engine.close(drain=False)

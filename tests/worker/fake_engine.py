@@ -1,0 +1,162 @@
+"""An engine with the real one's face whose answers are painted into the frame.
+
+The first pixel says everything: red is the index of the class it is, green what goes wrong, so that a test
+decides per part, and a worker in another process behaves the same.
+"""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from engine import (
+    Completion,
+    DeadlinePassed,
+    EngineClosed,
+    EngineInfo,
+    ImageInvalid,
+    OutOfMemory,
+    Priority,
+    Prompt,
+    Sampling,
+    Scores,
+)
+
+SURE, UNSURE = -0.01, -0.7
+
+
+class Trait(IntEnum):
+    """What a frame does to the engine."""
+
+    HARMLESS = 0
+    INVALID = 1
+    OUT_OF_MEMORY = 2
+    KILLER = 3
+    NOT_A_NUMBER = 4
+    ENDLESS_REPORT = 5
+    UNSURE = 6
+    BUG = 7
+    ENGINE_FAILURE = 8
+
+
+def painted(index: int, trait: Trait = Trait.HARMLESS, side: int = 64) -> np.ndarray:
+    """A frame of the class with this index; noise keeps it clear of every quality gate."""
+    pixels = np.random.default_rng(index).integers(60, 200, (side, side, 3), dtype=np.uint8)
+    pixels[0, 0] = (index, trait, 0)
+    return pixels
+
+
+class FakeEngine:
+    """Scores and writes in threads of its own; `gate`, while it is cleared, holds reports back."""
+
+    def __init__(self, digest: str = "d" * 64) -> None:
+        self.info = EngineInfo(
+            model_name="fake", checkpoint_digest=digest, device="cpu", dtype="float32", parameters=0, max_model_len=4096)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.scored = 0
+        self.before_score: Callable[[], None] = lambda: None
+        self._scorer = ThreadPoolExecutor(8)
+        self._writer = ThreadPoolExecutor(1)
+
+    def score(
+        self, prompt: Prompt, choices: Sequence[str], priority: Priority, deadline: float | None
+    ) -> Future[Scores]:
+        """See Engine.score."""
+        assert priority is Priority.VERDICT
+        assert deadline is not None
+        index, trait = _paint(prompt)
+        return self._scorer.submit(self._score, index, trait, len(choices))
+
+    def _score(self, index: int, trait: Trait, choices: int) -> Scores:
+        self.before_score()
+        self.scored += 1
+        if trait is Trait.KILLER:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if trait is Trait.INVALID:
+            raise ImageInvalid("the image is too thin", "send a wider one")
+        if trait is Trait.ENGINE_FAILURE:
+            raise EngineClosed("the engine failed: device lost", "restart the process")
+        if trait is Trait.OUT_OF_MEMORY:
+            raise OutOfMemory("no room for this image", "use a smaller batch")
+        if trait is Trait.BUG:
+            raise ZeroDivisionError
+        values = [-8.0] * choices
+        values[index] = UNSURE if trait is Trait.UNSURE else SURE
+        if trait is Trait.UNSURE:
+            values[0] = UNSURE
+        if trait is Trait.NOT_A_NUMBER:
+            values[index] = float("nan")
+        return _made(Scores, log_probabilities=tuple(values), prompt_tokens=9)
+
+    def generate(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        thinking: bool,
+        schema: dict[str, Any] | None,
+        priority: Priority,
+        deadline: float | None,
+    ) -> Future[Completion]:
+        """See Engine.generate."""
+        assert thinking
+        assert priority is Priority.REPORT
+        assert schema is not None
+        assert schema["title"] == "Diagnosis"
+        index, trait = _paint(prompt)
+        return self._writer.submit(self._write, index, trait)
+
+    def _write(self, index: int, trait: Trait) -> Completion:
+        self.gate.wait()
+        if trait is Trait.KILLER:
+            os.kill(os.getpid(), signal.SIGKILL)
+        content = json.dumps(DIAGNOSIS | {"defect": f"class {index}"})
+        ended = trait is not Trait.ENDLESS_REPORT
+        return _made(
+            Completion,
+            reasoning="I see something.",
+            content=content if ended else content[:30],
+            prompt_tokens=9,
+            completion_tokens=40,
+            finish_reason="stop" if ended else "length",
+        )
+
+    def close(self, drain: bool = True) -> None:
+        """See Engine.close."""
+        self.gate.set()
+        self._scorer.shutdown(wait=drain, cancel_futures=True)
+        self._writer.shutdown(wait=drain, cancel_futures=True)
+
+
+DIAGNOSIS = {
+    "defect": "scratch",
+    "where": "upper left",
+    "severity": "minor",
+    "evidence": ["a thin bright line"],
+    "probable_causes": [{"cause": "handling", "likelihood": "medium"}],
+    "containment": "sort the lot",
+    "corrective_actions": ["pad the tray"],
+}
+
+
+def late(*_: object) -> Scores:
+    """Raises as an engine does whose queue was longer than the deadline."""
+    raise DeadlinePassed("the deadline passed in the engine's queue", "add a card")
+
+
+def _made(kind: type[Any], **fields: Any) -> Any:
+    """A result of the engine without its timings, which nothing in the worker reads."""
+    return kind(timings=None, **fields)
+
+
+def _paint(prompt: Prompt) -> tuple[int, Trait]:
+    image = prompt.parts[-1]
+    assert not isinstance(image, str)
+    red, green, _ = image.pixels[0, 0]
+    return int(red), Trait(int(green))

@@ -1,0 +1,152 @@
+"""A small plant around one GPU worker: stores, recipes, an engine, and parts to inspect."""
+
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from schemas.frame import FrameRef
+from schemas.identity import PartIdentity
+from schemas.job import InspectionJob
+from schemas.problem import Problem
+from schemas.verdict import Verdict
+from services.infra import images
+from services.infra.doorbell import Bell, MemoryDoorbell
+from services.infra.frames import FrameStore
+from services.infra.ledger import JobState, Ledger
+from services.infra.names import Lane
+from services.infra.recipes import RecipeBook
+from tests.worker.fake_engine import FakeEngine, Trait, painted
+from worker.claims import Claims
+from worker.progress import Progress
+from worker.shift import Shift
+from worker.station import Station
+
+GOOD, SCRATCH, DENT = 0, 1, 2
+
+RECIPE = """\
+recipe_id: surface
+version: 1
+station_id: station-surface
+part: machined surface
+classes:
+  - {name: good, wording: good, severity: none, acceptable: true}
+  - {name: scratch, wording: scratch, severity: minor}
+  - {name: dent, wording: dent, severity: major}
+thresholds: {accept_below: 0.35, reject_from: 0.65}
+deadline_ms: 5000
+"""
+
+
+def write_recipe(directory: Path, text: str = RECIPE) -> Path:
+    """The folder with the plant's one recipe in it."""
+    directory.mkdir(exist_ok=True)
+    (directory / "surface.yaml").write_text(text)
+    return directory
+
+
+@dataclass
+class Plant:
+    """Everything one worker touches."""
+
+    ledger: Ledger
+    frames: FrameStore
+    recipes: RecipeBook
+    engine: FakeEngine
+    bell: Bell = field(default_factory=MemoryDoorbell)
+    claim_idle_ms: int = 30_000
+    batch_size: int = 8
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def submit(
+        self,
+        result_id: str,
+        index: int = GOOD,
+        trait: Trait = Trait.HARMLESS,
+        seconds_left: float = 60.0,
+        unusable_reason: str | None = None,
+        recipe_version: int = 1,
+    ) -> InspectionJob:
+        """Accepts one part: frame first, then the job."""
+        data = images.encode_png(painted(index, trait))
+        job = make_job(result_id, data, seconds_left, unusable_reason, recipe_version)
+        self.frames.put(result_id, data)
+        self.ledger.add(job, job.frame.digest)
+        return job
+
+    def station(self, consumer: str = "worker-1") -> Station:
+        """A worker of this plant."""
+        progress = Progress(name=consumer, kind="worker", code_version="0")
+        return Station(
+            consumer=consumer,
+            ledger=self.ledger,
+            frames=self.frames,
+            recipes=self.recipes,
+            bell=self.bell,
+            engine=self.engine,
+            claims=Claims(self.ledger, consumer, self.claim_idle_ms),
+            progress=progress,
+            stop=self.stop,
+            batch_size=self.batch_size,
+            max_deliveries=3,
+        )
+
+    def shift(self, consumer: str = "worker-1", lanes: tuple[Lane, ...] = tuple(Lane)) -> Shift:
+        """A shift of one worker."""
+        return Shift(self.station(consumer), lanes)
+
+    def work(self) -> None:
+        """One whole shift."""
+        self.shift().run(Lane.INSPECT)
+
+    def state(self, result_id: str) -> JobState:
+        """What the ledger knows of a part; it must know it."""
+        state = self.ledger.state(result_id)
+        assert state is not None
+        return state
+
+    def verdict(self, result_id: str) -> Verdict:
+        """The part's verdict; it must have one."""
+        verdict = self.state(result_id).verdict
+        assert verdict is not None
+        return verdict
+
+    def reason(self, result_id: str) -> Problem:
+        """Why the part was not inspected."""
+        problem = self.verdict(result_id).problem
+        assert problem is not None
+        return problem
+
+
+def make_job(
+    result_id: str,
+    data: bytes,
+    seconds_left: float = 60.0,
+    unusable_reason: str | None = None,
+    recipe_version: int = 1,
+) -> InspectionJob:
+    """The job of one part whose frame has these bytes."""
+    now = datetime.now(UTC)
+    return InspectionJob(
+        result_id=result_id,
+        job_id=result_id,
+        part=PartIdentity(
+            part_id=f"part-{result_id}",
+            station_id="station-surface",
+            camera_id="camera-1",
+            recipe_id="surface",
+            recipe_version=recipe_version,
+        ),
+        frame=FrameRef(
+            digest=hashlib.sha256(data).hexdigest(),
+            media_type="image/png",
+            width=64,
+            height=64,
+            size_bytes=len(data),
+            captured_at=now,
+        ),
+        creation_time=now,
+        deadline=now + timedelta(seconds=seconds_left),
+        unusable_reason=unusable_reason,
+    )

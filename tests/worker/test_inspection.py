@@ -1,0 +1,220 @@
+"""The verdict lane, part by part: what each kind of part ends as."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from schemas.verdict import Decision
+from services.infra.ledger import RedisLedger, Stage
+from services.infra.names import Lane
+from services.infra.redis_server import RedisServer
+from tests.worker.fake_engine import FakeEngine, Trait, late
+from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
+from worker.inspection import Inspector
+
+
+def batch_sizes(plant: Plant) -> list[int]:
+    """How many parts each step of the verdict lane showed to the engine, until nothing waited."""
+    inspector, sizes, before = Inspector(plant.station()), [], 0
+    while inspector.step():
+        sizes.append(plant.engine.scored - before)
+        before = plant.engine.scored
+    return sizes
+
+
+def test_each_part_gets_its_decision(plant: Plant) -> None:
+    """Sure scores accept and reject, unsure ones ask for review, and the defect is named."""
+    plant.submit("good", GOOD)
+    plant.submit("dented", DENT)
+    plant.submit("unsure", SCRATCH, Trait.UNSURE)
+    plant.work()
+    assert plant.verdict("good").decision is Decision.ACCEPT
+    assert plant.verdict("good").defect_class is None
+    assert plant.verdict("dented").decision is Decision.REJECT
+    assert plant.verdict("dented").defect_class == "dent"
+    assert plant.verdict("unsure").decision is Decision.REVIEW
+    assert plant.verdict("unsure").defect_class == "scratch"
+
+
+def test_a_verdict_says_what_produced_it(plant: Plant) -> None:
+    """Scores in recipe order, versions and processing times are there for the auditor."""
+    job = plant.submit("good", GOOD)
+    plant.work()
+    verdict = plant.verdict("good")
+    assert [score.name for score in verdict.scores] == ["good", "scratch", "dent"]
+    assert verdict.part == job.part
+    assert verdict.versions.model_digest == "d" * 64
+    assert verdict.versions.recipe_digest == plant.recipes.get("surface").digest
+    times = verdict.processing_times
+    assert times.start_time <= times.end_time
+    assert min(times.queue_ms, times.decode_ms, times.engine_ms) > 0.0
+
+
+def test_what_waits_together_is_scored_together(plant: Plant) -> None:
+    """A batch is whatever has queued up, up to the batch size; all of it is with the engine at once."""
+    for number in range(10):
+        plant.submit(f"part-{number}")
+    assert batch_sizes(plant) == [8, 2]
+    assert plant.ledger.waiting(Lane.INSPECT) == 0
+
+
+def test_a_batch_is_with_the_engine_at_once(plant: Plant) -> None:
+    """Nobody waits for the first answer before the second part is asked about."""
+    all_there = threading.Barrier(2)
+    station = plant.station()
+    plant.engine.before_score = lambda: all_there.wait(10)
+    for number in range(2):
+        plant.submit(f"part-{number}")
+    assert Inspector(station).step()
+    assert plant.engine.scored == 2
+
+
+def test_a_late_part_is_not_inspected(plant: Plant) -> None:
+    """A part past its deadline costs the engine nothing and is rejected with the reason."""
+    plant.submit("late", seconds_left=-0.5)
+    plant.submit("in-time")
+    plant.work()
+    assert plant.verdict("late").decision is Decision.NOT_INSPECTED
+    assert plant.reason("late").code == "deadline-passed"
+    assert plant.state("late").stage is Stage.DECIDED
+    assert plant.verdict("in-time").decision is Decision.ACCEPT
+    assert plant.engine.scored == 1
+
+
+def test_a_part_that_gets_late_inside_the_engine_is_not_inspected(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's own deadline error ends the part like a deadline seen at the door."""
+    monkeypatch.setattr(plant.engine, "_score", late)
+    plant.submit("late")
+    plant.work()
+    assert plant.reason("late").code == "deadline-passed"
+    assert plant.state("late").stage is Stage.DECIDED
+
+
+def test_an_unusable_frame_is_not_inspected(plant: Plant) -> None:
+    """What the gateway found dark or blurred is recorded with its reason and never judged."""
+    plant.submit("dark", unusable_reason="the frame is dark: mean 3.1, at least 8 is needed")
+    plant.work()
+    assert plant.verdict("dark").decision is Decision.NOT_INSPECTED
+    assert plant.reason("dark").code == "frame-unfit"
+    assert "mean 3.1" in plant.reason("dark").detail
+    assert plant.engine.scored == 0
+
+
+def test_a_missing_frame_is_a_dead_letter(plant: Plant) -> None:
+    """A frame that is gone is never skipped: the part is rejected and the fault is kept for a person."""
+    plant.submit("gone")
+    plant.frames.delete("gone")
+    plant.work()
+    assert plant.state("gone").stage is Stage.DEAD
+    assert plant.reason("gone").code == "frame-missing"
+    assert [letter.result_id for letter in plant.ledger.dead_letters(10)] == ["gone"]
+
+
+def test_a_frame_that_is_not_the_jobs_is_a_dead_letter(plant: Plant) -> None:
+    """A verdict on another part's picture would be an escape; the digest stops it."""
+    plant.submit("swapped", GOOD)
+    other = plant.submit("other", DENT)
+    plant.frames.delete("swapped")
+    plant.frames.put("swapped", plant.frames.get(other.result_id))
+    plant.work()
+    assert plant.reason("swapped").code == "frame-invalid"
+    assert plant.verdict("other").decision is Decision.REJECT
+
+
+def test_an_image_the_engine_refuses_harms_no_batch_mate(plant: Plant) -> None:
+    """Bad input is buried at its first delivery, and the parts beside it get their verdicts."""
+    for number in range(3):
+        plant.submit(f"mate-{number}")
+    plant.submit("thin", trait=Trait.INVALID)
+    plant.work()
+    assert plant.state("thin").stage is Stage.DEAD
+    assert plant.reason("thin").code == "frame-invalid"
+    assert plant.ledger.dead_letters(1)[0].deliveries == 1
+    assert all(plant.verdict(f"mate-{number}").decision is Decision.ACCEPT for number in range(3))
+
+
+@pytest.mark.parametrize("trait", [Trait.OUT_OF_MEMORY, Trait.NOT_A_NUMBER])
+def test_a_poison_frame_is_buried_at_the_third_delivery(plant: Plant, trait: Trait) -> None:
+    """A part that fails each time is tried three times and then rejected; its mates are unharmed."""
+    plant.submit("before")
+    plant.submit("poison", DENT, trait)
+    plant.submit("after")
+    plant.work()
+    assert plant.state("poison").stage is Stage.DEAD
+    assert plant.reason("poison").code == "deliveries-exhausted"
+    assert plant.ledger.dead_letters(1)[0].deliveries == 3
+    assert plant.verdict("before").decision is Decision.ACCEPT
+    assert plant.verdict("after").decision is Decision.ACCEPT
+    assert plant.ledger.waiting(Lane.INSPECT) == 0
+
+
+def test_a_part_delivered_before_is_tried_alone(plant: Plant) -> None:
+    """What may have ended the last worker takes no batch mate with it, and waiting costs the mates nothing."""
+    for number in range(4):
+        plant.submit(f"part-{number}")
+    lost = plant.ledger.read(Lane.INSPECT, "dead-worker", 2)
+    plant.ledger.retry(lost)
+    assert batch_sizes(plant) == [1, 1, 2]
+    assert all(plant.verdict(f"part-{number}").decision is Decision.ACCEPT for number in range(4))
+
+
+def test_a_part_that_ends_every_worker_is_buried_unseen(plant: Plant) -> None:
+    """After three deliveries without a commit nobody opens the frame again."""
+    plant.submit("killer", trait=Trait.KILLER)
+    for worker in ("first", "second", "third"):
+        plant.ledger.retry(plant.ledger.read(Lane.INSPECT, worker, 1))
+    plant.work()
+    assert plant.state("killer").stage is Stage.DEAD
+    assert plant.reason("killer").code == "deliveries-exhausted"
+    assert plant.engine.scored == 0
+
+
+def test_a_second_delivery_changes_nothing(plant: Plant, ledger_redis: RedisServer) -> None:
+    """A worker that was given up for dead and comes back finds the part decided, and leaves it so."""
+    plant.submit("twice", DENT)
+    reached, go_on = threading.Event(), threading.Event()
+    plant.engine.before_score = lambda: (reached.set(), go_on.wait(20))
+    slow = plant.station("slow-worker")
+    thread = threading.Thread(target=Inspector(slow).step)
+    thread.start()
+    assert reached.wait(10)
+    impatient = replace(plant, ledger=RedisLedger(ledger_redis.url, claim_idle_ms=1), engine=FakeEngine())
+    assert Inspector(impatient.station("other-worker")).step()
+    first = plant.verdict("twice")
+    go_on.set()
+    thread.join(10)
+    assert plant.verdict("twice") == first
+    assert slow.progress.beat().finished == 0
+    assert len(plant.ledger.read_results("clerk", 10)) == 1
+    assert plant.ledger.waiting(Lane.DIAGNOSE) == 1
+    impatient.engine.close()
+
+
+def test_a_part_of_a_recipe_that_is_gone_is_not_inspected(plant: Plant) -> None:
+    """A verdict under other thresholds than the part was accepted under would be nobody's verdict."""
+    plant.submit("old", recipe_version=7)
+    plant.work()
+    assert plant.reason("old").code == "unknown-recipe"
+    assert plant.verdict("old").versions.recipe_digest is None
+
+
+def test_a_new_version_of_a_recipe_is_taken_up(plant: Plant) -> None:
+    """A part accepted seconds after a recipe changed is judged under the new version."""
+    write_recipe(plant.recipes._directory, RECIPE.replace("version: 1", "version: 2").replace("0.35", "0.30"))
+    plant.submit("new", recipe_version=2)
+    plant.work()
+    assert plant.verdict("new").decision is Decision.ACCEPT
+    assert plant.recipes.get("surface").version == 2
+
+
+def test_a_broken_recipe_file_stops_nobody(plant: Plant) -> None:
+    """The worker keeps the last good recipes, counts the failure, and goes on judging."""
+    shift = plant.shift()
+    write_recipe(plant.recipes._directory, RECIPE.replace("reject_from", "reject_form"))
+    plant.submit("part")
+    shift.run(Lane.INSPECT)
+    assert plant.verdict("part").decision is Decision.ACCEPT
+    assert shift._station.progress.beat().failures == 1

@@ -1,0 +1,75 @@
+"""Puts a GPU worker together: stores, engine, shift and the thread beside it."""
+
+import threading
+from collections.abc import Sequence
+
+from engine import Engine, EngineConfig
+from services.infra.doorbell import Doorbell
+from services.infra.frames import RedisFrames
+from services.infra.ledger import Ledger, RedisLedger
+from services.infra.names import Lane
+from services.infra.recipes import RecipeBook
+from services.infra.settings import WorkerSettings
+from worker.app import create_app
+from worker.claims import Claims
+from worker.process import serve
+from worker.progress import Progress
+from worker.shift import Shift
+from worker.station import Station
+from worker.shift_task import register_shift
+from worker.ticker import Ticker
+from worker.versions import code_version
+
+
+def run_gpu_worker(settings: WorkerSettings, name: str) -> int:
+    """Loads the model, then serves the lanes until asked to stop; returns the exit code.
+
+    Raises EngineError when the checkpoint or the device cannot be used, RecipeInvalid.
+    """
+    engine = Engine(EngineConfig(checkpoint=settings.checkpoint, device=settings.device))
+    try:
+        return serve_with(engine, settings, name)
+    finally:
+        engine.close(drain=False)
+
+
+def serve_with(engine: Engine, settings: WorkerSettings, name: str) -> int:
+    """Serves the lanes with a loaded engine; returns the exit code. Raises RecipeInvalid."""
+    app = create_app(settings.ledger_url)
+    station = _station(engine, settings, name)
+    register_shift(app, Shift(station, settings.lanes), station.progress)
+    ticker = Ticker([lambda: station.ledger.heartbeat(station.progress.beat()), lambda: _ring_again(station, settings.lanes)])
+    return serve(app, [lane.value for lane in settings.lanes], name, ticker, station.stop)
+
+
+def _station(engine: Engine, settings: WorkerSettings, name: str) -> Station:
+    ledger: Ledger = RedisLedger(settings.ledger_url, claim_idle_ms=settings.claim_idle_ms)
+    info = engine.info
+    return Station(
+        consumer=name,
+        ledger=ledger,
+        frames=RedisFrames(settings.frames_url),
+        recipes=RecipeBook(settings.recipes_dir),
+        bell=Doorbell(settings.ledger_url),
+        engine=engine,
+        claims=Claims(ledger, name, settings.claim_idle_ms),
+        progress=Progress(
+            name=name,
+            kind="worker",
+            code_version=code_version(),
+            lanes=settings.lanes,
+            model_name=info.model_name,
+            model_digest=info.checkpoint_digest,
+            device=info.device,
+        ),
+        stop=threading.Event(),
+        batch_size=settings.batch_size,
+        max_deliveries=settings.max_deliveries,
+    )
+
+
+def _ring_again(station: Station, lanes: Sequence[Lane]) -> None:
+    """Rings for lanes with something in them: a ring may have been lost, or its worker killed."""
+    for lane in lanes:
+        if station.ledger.waiting(lane):
+            station.bell.ring(lane)

@@ -1,0 +1,28 @@
+"""From a job to the pixels that the model sees."""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.job import DiagnosisJob, InspectionJob
+from schemas.recipe import Recipe
+from services.infra import images
+from services.infra.errors import FrameInvalid
+from services.infra.frames import FrameStore
+from worker.regions import apply_regions
+
+
+def seen_pixels(frames: FrameStore, job: InspectionJob | DiagnosisJob, recipe: Recipe) -> NDArray[np.uint8]:
+    """RGB uint8 [H, W, 3]: the job's frame, decoded, with the recipe's regions applied.
+
+    Raises FrameMissing, FrameInvalid and its kin for bytes that are not the image the job speaks of, and
+    StoreUnavailable.
+    """
+    data = frames.get(job.result_id)
+    if (digest := hashlib.sha256(data).hexdigest()) != job.frame.digest:
+        raise FrameInvalid(
+            f"the stored frame has digest {digest}, the job speaks of {job.frame.digest}",
+            mend="submit the part again under a new result id",
+        )
+    return apply_regions(images.decode(data), recipe.regions)

@@ -1,0 +1,56 @@
+"""What a worker or clerk has done since it started, and the heartbeat that tells of it."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from services.infra.ledger import Heartbeat
+from services.infra.names import Lane
+
+
+@dataclass
+class Progress:
+    """Counts what was brought to an end and what failed at the outermost loop; safe to use from any thread."""
+
+    name: str
+    kind: str
+    code_version: str
+    lanes: Sequence[Lane] = ()
+    model_name: str | None = None
+    model_digest: str | None = None
+    device: str | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _finished: int = 0
+    _failures: int = 0
+    _last_error: str | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def finish(self, count: int = 1) -> None:
+        """Jobs were brought to an end."""
+        with self._lock:
+            self._finished += count
+
+    def fail(self, error: BaseException) -> None:
+        """The outermost loop caught an error."""
+        with self._lock:
+            self._failures += 1
+            self._last_error = f"{type(error).__name__}: {error}"
+
+    def beat(self) -> Heartbeat:
+        """The sign of life to hand to the ledger now."""
+        with self._lock:
+            return Heartbeat(
+                name=self.name,
+                kind=self.kind,
+                moment=datetime.now(UTC),
+                started_at=self.started_at,
+                finished=self._finished,
+                failures=self._failures,
+                last_error=self._last_error,
+                lanes=tuple(self.lanes),
+                model_name=self.model_name,
+                model_digest=self.model_digest,
+                device=self.device,
+                code_version=self.code_version,
+            )

@@ -1,0 +1,37 @@
+"""From a recipe and a frame to the engine's prompt and choices."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import Image, Prompt
+from schemas.recipe import Recipe
+
+
+def choices(recipe: Recipe) -> tuple[str, ...]:
+    """The answers the model may give: the wordings in the recipe's order of classes."""
+    return tuple(klass.wording for klass in recipe.classes)
+
+
+def _fill(text: str, recipe: Recipe) -> str:
+    # Not str.format: a recipe's text may hold braces of its own.
+    return text.replace("{classes}", ", ".join(choices(recipe))).replace("{part}", recipe.part)
+
+
+def inspect_text(recipe: Recipe) -> str:
+    """The question of the fast verdict, with part and classes filled in."""
+    return _fill(recipe.prompt.inspect, recipe)
+
+
+def diagnose_text(recipe: Recipe) -> str:
+    """The request for a written report, with part and classes filled in."""
+    return _fill(recipe.prompt.diagnose, recipe)
+
+
+def inspect_prompt(recipe: Recipe, pixels: NDArray[np.uint8]) -> Prompt:
+    """Asks for one of `choices(recipe)`; words first and frame last, so that the words can be cached."""
+    return Prompt(parts=(inspect_text(recipe), Image(pixels)))
+
+
+def diagnose_prompt(recipe: Recipe, pixels: NDArray[np.uint8]) -> Prompt:
+    """Asks for the report on what an inspection escalated."""
+    return Prompt(parts=(diagnose_text(recipe), Image(pixels)))

@@ -1,0 +1,70 @@
+"""The task message of `lynceus.submit`: what another program sends to have a part inspected."""
+
+import base64
+import binascii
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from schemas.base import Message
+from schemas.problem import FieldError
+from services.infra.errors import BadRequest, FrameTooLarge
+from services.infra.submission import Accepted, Submission, SubmissionRequest
+
+MAX_IMAGE_BYTES = 20_000_000
+"""As large as an upload over REST may be by default; anything larger does not belong in a queue."""
+
+
+class SubmitMessage(Message):
+    """One image and what is asked about it; the image is base64, since the queue speaks JSON."""
+
+    request: SubmissionRequest
+    image: str = Field(min_length=1)
+
+
+def submit(message: dict[str, Any], submission: Submission) -> Accepted:
+    """Accepts the part as an upload over REST would; the same message again changes nothing.
+
+    Raises BadRequest naming every wrong field, FrameTooLarge, and what Submission.accept raises.
+    """
+    parsed = _parse(message)
+    return submission.accept(parsed.request, _image(parsed.image))
+
+
+def _parse(message: dict[str, Any]) -> SubmitMessage:
+    try:
+        return SubmitMessage.model_validate(message)
+    except ValidationError as error:
+        errors = tuple(_field_error(item) for item in error.errors())
+        raise BadRequest(
+            f"{len(errors)} field(s) of the message are wrong: {', '.join(e.field for e in errors)}",
+            mend='send {"request": {…}, "image": "<base64>"}; docs/architecture.md shows one',
+            errors=errors,
+        ) from error
+
+
+def _field_error(item: Any) -> FieldError:
+    field = ".".join(str(part) for part in item["loc"]) or "message"
+    value = item["input"] if isinstance(item["input"], str | int | float | bool) else None
+    return FieldError(
+        field=field,
+        value=None if value is None else str(value)[:80],
+        detail=item["msg"],
+        mend=f"correct or remove {field}",
+    )
+
+
+def _image(text: str) -> bytes:
+    if len(text) * 3 // 4 > MAX_IMAGE_BYTES:
+        raise FrameTooLarge(
+            f"the image has about {len(text) * 3 // 4} bytes, more than {MAX_IMAGE_BYTES}",
+            mend="send a compressed image, or upload it over REST",
+        )
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise BadRequest(
+            f"the image is not base64: {error}",
+            mend="encode the file's bytes with standard base64, without line breaks",
+            errors=(FieldError(field="image", detail=str(error), mend="encode it again"),),
+        ) from error
