@@ -53,6 +53,10 @@ class Doorbell:
         with typed_errors(self._url):
             if not self._redis.set(key, "waiting", nx=True, px=TOKEN_KEPT_MS):
                 return False
+            # A shift may outlast many tokens. Kombu keeps a queue as a list of the queue's name: while a task
+            # stands in it, another would only pile up.
+            if self._redis.llen(lane.value):
+                return False
         try:
             self._celery.send_task(SHIFT_TASK, queue=lane.value, retry=False)
         except OperationalError as error:

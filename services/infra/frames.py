@@ -1,5 +1,6 @@
 """Where encoded images wait until their result is stored."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from services.infra.errors import DuplicateConflict, FrameMissing
@@ -26,6 +27,10 @@ class FrameStore(Protocol):
 
     def delete(self, result_id: str) -> None:
         """Drop the image; dropping what is not there changes nothing."""
+        ...
+
+    def ids(self) -> Iterator[str]:
+        """The result ids of all images kept, in any order; one that comes or goes meanwhile may be missed."""
         ...
 
     def used_fraction(self) -> float:
@@ -68,6 +73,10 @@ class MemoryFrames:
         """See FrameStore.delete."""
         self._frames.pop(result_id, None)
 
+    def ids(self) -> Iterator[str]:
+        """See FrameStore.ids."""
+        yield from tuple(self._frames)
+
     def used_fraction(self) -> float:
         """See FrameStore.used_fraction."""
         return 0.0
@@ -104,6 +113,13 @@ class RedisFrames:
         """See FrameStore.delete."""
         with typed_errors(self._url):
             self._redis.delete(frame_key(result_id))
+
+    def ids(self) -> Iterator[str]:
+        """See FrameStore.ids."""
+        prefix = frame_key("")
+        with typed_errors(self._url):
+            for key in self._redis.scan_iter(match=f"{prefix}*", count=500):
+                yield key.decode().removeprefix(prefix)
 
     def used_fraction(self) -> float:
         """See FrameStore.used_fraction."""
