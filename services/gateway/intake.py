@@ -8,14 +8,15 @@ import structlog
 from pydantic import ValidationError
 
 from schemas.job import InspectionJob
-from schemas.problem import FieldError
+from schemas.problem import FieldError, Problem
 from services.gateway.frozen import FrozenGate
 from services.gateway.health import Health, Outcome
+from services.gateway.letters import Letter, Letters
 from services.gateway.source import SourceFrame
 from services.gateway.sources import CameraConfig
 from services.infra.errors import BadRequest, LynceusError, StoreError
 from services.infra.quality import to_grey
-from services.infra.spool import Spool
+from services.infra.spool import Spool, Spooled
 from services.infra.submission import Submission, SubmissionRequest
 
 log = structlog.get_logger(__name__)
@@ -27,10 +28,11 @@ _FRAMES = uuid.UUID("5c7f2c0e-6d1b-4f0a-9a53-3f8a1c2d7b10")
 class Intake:
     """Takes frames from all sources; each camera is served by one thread, the spool drained by another."""
 
-    def __init__(self, submission: Submission, spool: Spool, health: Health) -> None:
+    def __init__(self, submission: Submission, spool: Spool, health: Health, letters: Letters) -> None:
         self._submission = submission
         self._spool = spool
         self._health = health
+        self._letters = letters
         self._frozen: dict[str, FrozenGate] = {}
 
     def accept(self, frame: SourceFrame, camera: CameraConfig) -> InspectionJob:
@@ -55,18 +57,21 @@ class Intake:
     def drain(self, stop: Event) -> bool:
         """Hand on what waits in the spool, oldest first; False when a store still refuses."""
         while not stop.is_set() and (waiting := self._spool.oldest()) is not None:
-            camera_id = waiting.job.part.camera_id
             try:
                 self._submission.hand_over(waiting.job, waiting.data)
             except StoreError:
                 return False
             except LynceusError as error:
-                self._spool.set_aside(waiting.name, error.problem())
-                self._health.note(camera_id, Outcome.REFUSED)
+                self._set_aside(waiting, error.problem())
             else:
                 self._spool.delete(waiting.name)
-                self._health.note(camera_id, Outcome.DRAINED)
+                self._health.note(waiting.job.part.camera_id, Outcome.DRAINED)
         return True
+
+    def _set_aside(self, waiting: Spooled, problem: Problem) -> None:
+        self._spool.set_aside(waiting.name, problem)
+        self._letters.add(Letter(waiting.job.result_id, problem, waiting.job.model_dump_json()))
+        self._health.note(waiting.job.part.camera_id, Outcome.REFUSED)
 
     def _keep(self, job: InspectionJob, data: bytes) -> Outcome:
         # Behind frames that wait, a new one waits too: parts are judged in the order they came.

@@ -1,4 +1,4 @@
-"""Dead letters on their way to the ledger: what a source could not turn into a job, for everyone to see."""
+"""Dead letters on their way to the ledger: what could not become a job, for everyone to see."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from services.infra.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One refused frame: its camera and name, what is wrong, and what its source called it."""
+    """One refused frame: its result id or its camera and name, what is wrong, and what it was."""
 
     frame_id: str
     problem: Problem

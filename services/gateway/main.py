@@ -75,10 +75,11 @@ def build(settings: GatewaySettings, stop: Event) -> GatewayLoop:
         frames_high_water=settings.frames_high_water,
         ledger_high_water=settings.ledger_high_water,
     )
-    health = Health(f"gateway-{socket.gethostname()}")
-    intake = Intake(submission, Spool(settings.spool_dir, settings.spool_max_bytes), health)
+    health, letters = Health(f"gateway-{socket.gethostname()}"), Letters()
+    spool = Spool(settings.spool_dir, settings.spool_max_bytes)
+    intake = Intake(submission, spool, health, letters)
     cameras = [Camera(config, make_source(config, health)) for config in configs]
-    return GatewayLoop(cameras, Shared(intake, ledger, recipes, health, Letters()), stop)
+    return GatewayLoop(cameras, Shared(intake, ledger, recipes, health, letters), stop)
 
 
 def make_source(config: SourceConfig, health: Health) -> Source:

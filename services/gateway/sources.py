@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from schemas.base import Identifier, Message
 from services.infra.errors import SourcesInvalid
@@ -69,14 +69,17 @@ SourceConfig = Annotated[FolderConfig | VideoFileConfig | RtspConfig | UsbConfig
 class SourcesFile(Message):
     """The whole sources file: `sources:` and a list of at least one source."""
 
-    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
+    sources: tuple[SourceConfig, ...]
 
-    @model_validator(mode="after")
-    def _each_camera_once(self) -> "SourcesFile":
-        names = [source.camera_id for source in self.sources]
+    @field_validator("sources")
+    @classmethod
+    def _some_and_each_once(cls, sources: tuple[CameraConfig, ...]) -> tuple[CameraConfig, ...]:
+        if not sources:
+            raise ValueError("list at least one source")
+        names = [source.camera_id for source in sources]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"camera_id is used more than once: {', '.join(repeated)}")
-        return self
+        return sources
 
 
 def load_sources(path: Path) -> tuple[SourceConfig, ...]:

@@ -1,0 +1,102 @@
+"""A gateway for tests, wired to real stores, and the pictures it is fed with."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Thread
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from schemas.job import InspectionJob
+from services.gateway.health import Health
+from services.gateway.intake import Intake
+from services.gateway.letters import Letters
+from services.gateway.loop import Camera, GatewayLoop, Shared
+from services.gateway.main import make_source
+from services.gateway.source import SourceFrame
+from services.gateway.sources import FolderConfig, SourceConfig
+from services.infra.doorbell import Doorbell
+from services.infra.frames import RedisFrames
+from services.infra.ledger_redis import RedisLedger
+from services.infra.names import Lane
+from services.infra.recipes import RecipeBook
+from services.infra.spool import Spool
+from services.infra.submission import Submission
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = "surface"
+
+
+def pixels(seed: int = 0, height: int = 80, width: int = 96) -> NDArray[np.uint8]:
+    """A noisy RGB picture that passes the quality gate; each seed makes another one."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def png(seed: int = 0) -> bytes:
+    """The picture of a seed, encoded."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels(seed)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def frame(part_id: str, data: bytes, name: str | None = None) -> SourceFrame:
+    """What a source hands to the intake."""
+    return SourceFrame(name or f"{part_id}.png", data, part_id, None, datetime.now(UTC))
+
+
+def folder_config(path: Path) -> FolderConfig:
+    """A watched folder that is quick to take and quick to refuse."""
+    return FolderConfig(
+        kind="folder", camera_id="cam-1", recipe_id=RECIPE, path=path, settle_ms=30, patience_seconds=0.4
+    )
+
+
+@dataclass(frozen=True)
+class Plant:
+    """One gateway and its stores."""
+
+    ledger: RedisLedger
+    frames: RedisFrames
+    spool: Spool
+    health: Health
+    letters: Letters
+    recipes: RecipeBook
+    intake: Intake
+
+    @contextmanager
+    def running(self, *configs: SourceConfig) -> Iterator[None]:
+        """The gateway at work on these sources, stopped at the end of the block."""
+        stop = Event()
+        cameras = [Camera(config, make_source(config, self.health)) for config in configs]
+        shared = Shared(self.intake, self.ledger, self.recipes, self.health, self.letters)
+        loop = Thread(target=GatewayLoop(cameras, shared, stop).run)
+        loop.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            loop.join()
+
+    def jobs(self) -> Sequence[InspectionJob]:
+        """All jobs that wait, in the order a worker gets them; each is delivered once."""
+        entries = self.ledger.read(Lane.INSPECT, "worker-of-the-test", 1000)
+        self.ledger.release(entries)
+        return [entry.job for entry in entries if isinstance(entry.job, InspectionJob)]
+
+    def parts(self) -> list[str]:
+        """The serials of all jobs that wait."""
+        return [job.part.part_id for job in self.jobs()]
+
+
+def make_plant(ledger_url: str, frames_url: str, folder: Path, spool_bytes: int = 100_000_000) -> Plant:
+    """A gateway over two Redis servers, with its spool in a folder."""
+    ledger, frames, recipes = RedisLedger(ledger_url), RedisFrames(frames_url), RecipeBook(ROOT / "recipes")
+    submission = Submission(ledger, frames, Doorbell(ledger_url), recipes, 0.85, 0.85)
+    spool, health, letters = Spool(folder / "spool", spool_bytes), Health(), Letters()
+    intake = Intake(submission, spool, health, letters)
+    return Plant(ledger, frames, spool, health, letters, recipes, intake)

@@ -1,0 +1,93 @@
+"""The whole gateway in the middle of faults."""
+
+from pathlib import Path
+
+import pytest
+
+from services.gateway.health import Outcome
+from services.gateway.sources import VideoFileConfig
+from services.infra.redis_server import RedisServer
+from tests.conftest import FreshRedis, WaitUntil
+from tests.gateway.footage import network_camera
+from tests.gateway.plant import RECIPE, folder_config, make_plant, png
+from tests.gateway.test_stream_source import live_config
+
+
+@pytest.mark.parametrize("victim", ["ledger", "frames"])
+def test_a_redis_killed_in_the_middle_costs_no_frame_and_repeats_none(
+    fresh_redis: FreshRedis, tmp_path: Path, wait_until: WaitUntil, victim: str
+) -> None:
+    """Thirty files before, during and after the outage: thirty jobs, each once, each with its pixels."""
+    servers = {"ledger": fresh_redis(), "frames": fresh_redis()}
+    plant = make_plant(servers["ledger"].url, servers["frames"].url, tmp_path)
+    folder = tmp_path / "camera"
+    folder.mkdir()
+
+    def shoot(numbers: range) -> None:
+        for number in numbers:
+            (folder / f"SN-{number:02d}.png").write_bytes(png(number))
+
+    with plant.running(folder_config(folder)):
+        shoot(range(10))
+        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) >= 3)
+        servers[victim].kill()
+        shoot(range(10, 20))
+        wait_until(lambda: plant.health.total(Outcome.SPOOLED) >= 8)
+        servers[victim].start()
+        shoot(range(20, 30))
+        wait_until(lambda: len(list((folder / "processed").glob("*.png"))) == 30)
+        wait_until(lambda: len(plant.spool) == 0)
+    jobs = plant.jobs()
+    assert sorted(job.part.part_id for job in jobs) == [f"SN-{number:02d}" for number in range(30)]
+    for job in jobs:
+        assert plant.frames.get(job.result_id) == png(int(job.part.part_id.removeprefix("SN-")))
+
+
+def test_with_no_room_anywhere_a_folder_waits_and_a_live_camera_drops(
+    fresh_redis: FreshRedis, frames_redis: RedisServer, tmp_path: Path, wait_until: WaitUntil
+) -> None:
+    """Files stay in their folder until there is room; live frames are given up and counted."""
+    server = fresh_redis()
+    plant = make_plant(server.url, frames_redis.url, tmp_path, spool_bytes=1)
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    (folder / "SN-1.png").write_bytes(png())
+    server.kill()
+    with network_camera() as url, plant.running(folder_config(folder), live_config(url)):
+        wait_until(lambda: plant.health.total(Outcome.WAITING, "cam-1") >= 1)
+        wait_until(lambda: plant.health.total(Outcome.DROPPED, "cam-r") >= 1)
+        assert (folder / "SN-1.png").exists()
+        server.start()
+        wait_until((folder / "processed" / "SN-1.png").exists)
+    assert "SN-1" in plant.parts()
+
+
+def test_one_broken_source_leaves_the_others_at_work(
+    ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path, wait_until: WaitUntil
+) -> None:
+    """A video that is not there fails and is counted; the folder beside it is served."""
+    plant = make_plant(ledger_redis.url, frames_redis.url, tmp_path)
+    folder = tmp_path / "camera"
+    broken = VideoFileConfig(kind="video", camera_id="cam-v", recipe_id=RECIPE, path=tmp_path / "missing.avi")
+    with plant.running(broken, folder_config(folder)):
+        wait_until(lambda: plant.health.total(Outcome.FAILED, "cam-v") >= 1)
+        (folder / "SN-1.png").write_bytes(png())
+        wait_until(lambda: plant.health.total(Outcome.ACCEPTED, "cam-1") == 1)
+
+
+def test_health_tells_counters_and_the_last_frame_of_each_camera(
+    ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path, wait_until: WaitUntil
+) -> None:
+    """What the status page shows comes from the ledger, and is told once."""
+    plant = make_plant(ledger_redis.url, frames_redis.url, tmp_path)
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"SN-{number}.png").write_bytes(png(number))
+    with plant.running(folder_config(folder)):
+        wait_until(lambda: plant.ledger.counters().get("gateway.accepted") == 3)
+    assert plant.ledger.counters() == {"gateway.accepted": 3, "camera.cam-1.accepted": 3}
+    (last,) = plant.ledger.last_frames()
+    assert (last.camera_id, last.outcome) == ("cam-1", "accepted")
+    (beat,) = plant.ledger.heartbeats()
+    assert (beat.kind, beat.finished, beat.failures) == ("gateway", 3, 0)

@@ -1,0 +1,109 @@
+"""`python -m services.gateway`, as an operator starts and stops it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.infra.ledger_redis import RedisLedger
+from services.infra.names import Lane
+from services.infra.redis_server import RedisServer
+from tests.conftest import FreshRedis, WaitUntil
+from tests.gateway.plant import ROOT, png
+
+
+def _environment(folder: Path, ledger_url: str, frames_url: str) -> dict[str, str]:
+    return os.environ | {
+        "LYNCEUS_LEDGER_URL": ledger_url,
+        "LYNCEUS_FRAMES_URL": frames_url,
+        "LYNCEUS_RECIPES_DIR": str(ROOT / "recipes"),
+        "LYNCEUS_SPOOL_DIR": str(folder / "spool"),
+        "LYNCEUS_SOURCES_FILE": str(folder / "sources.yaml"),
+    }
+
+
+def _write_sources(folder: Path, recipe: str = "surface") -> None:
+    text = (
+        f"sources:\n  - kind: folder\n    camera_id: cam-1\n    recipe_id: {recipe}\n    path: {folder}/in\n"
+    )
+    (folder / "sources.yaml").write_text(text)
+
+
+@contextmanager
+def _gateway(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.gateway"],
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_it_takes_files_and_stops_cleanly_on_sigterm(
+    ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path, wait_until: WaitUntil
+) -> None:
+    """A file becomes a job, a heartbeat is seen, and SIGTERM ends the process with 0."""
+    _write_sources(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "SN-1.png").write_bytes(png())
+    ledger = RedisLedger(ledger_redis.url)
+    with _gateway(_environment(tmp_path, ledger_redis.url, frames_redis.url)) as process:
+        wait_until(lambda: ledger.waiting(Lane.INSPECT) == 1)
+        wait_until(lambda: any(beat.kind == "gateway" for beat in ledger.heartbeats()))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=15) == 0
+
+
+def test_it_is_killed_again_and_again_and_every_file_is_one_job(
+    ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path, wait_until: WaitUntil
+) -> None:
+    """kill -9 at any moment between file, frame, job and move: nothing lost, nothing twice."""
+    _write_sources(tmp_path)
+    (tmp_path / "in").mkdir()
+    for number in range(40):
+        (tmp_path / "in" / f"SN-{number:02d}.png").write_bytes(png(number))
+    ledger = RedisLedger(ledger_redis.url)
+    environment = _environment(tmp_path, ledger_redis.url, frames_redis.url)
+    for at_least in (1, 15, 40):
+        with _gateway(environment):
+            wait_until(lambda: ledger.waiting(Lane.INSPECT) >= at_least)  # noqa: B023
+    with _gateway(environment):
+        wait_until(lambda: not list((tmp_path / "in").glob("*.png")))
+    jobs = [entry.job for entry in ledger.read(Lane.INSPECT, "worker-of-the-test", 100)]
+    assert sorted(job.part.part_id for job in jobs) == [f"SN-{number:02d}" for number in range(40)]
+
+
+def test_without_redis_frames_are_taken_all_the_same(
+    fresh_redis: FreshRedis, frames_redis: RedisServer, tmp_path: Path, wait_until: WaitUntil
+) -> None:
+    """The gateway starts while the ledger is away, keeps the frame on disk, and hands it on later."""
+    server = fresh_redis()
+    server.kill()
+    _write_sources(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "SN-1.png").write_bytes(png())
+    with _gateway(_environment(tmp_path, server.url, frames_redis.url)):
+        wait_until((tmp_path / "in" / "processed" / "SN-1.png").exists)
+        server.start()
+        wait_until(lambda: RedisLedger(server.url).waiting(Lane.INSPECT) == 1)
+
+
+def test_a_wrong_sources_file_stops_the_start_and_names_the_mend(
+    ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path
+) -> None:
+    """No trace, exit 2, and the field with what exists instead."""
+    _write_sources(tmp_path, recipe="surfaces")
+    with _gateway(_environment(tmp_path, ledger_redis.url, frames_redis.url)) as process:
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "sources.0.recipe_id" in said
+    assert "Traceback" not in said
