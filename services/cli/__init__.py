@@ -1,1 +1,36 @@
 """The `lynceus` command: one file a command, and the processes it starts."""
+
+import sys
+
+import typer
+
+from services.cli.alive import alive
+from services.cli.console import show_error
+from services.cli.demo import demo
+from services.cli.doctor import doctor
+from services.cli.report import report
+from services.cli.status import status
+from services.cli.submit import submit
+from services.cli.up import up
+from services.infra.errors import LynceusError
+
+COMMANDS = (demo, up, submit, status, report, doctor, alive)
+
+app = typer.Typer(
+    name="lynceus",
+    help="Inspects parts on a production line: a verdict within the takt, a report for what it escalates.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def main() -> None:
+    """Runs one command; a typed error is shown in words and ends with exit code 1, Ctrl-C with 130."""
+    try:
+        app()
+    except LynceusError as error:
+        show_error(error)
+        sys.exit(1)

@@ -1,6 +1,6 @@
 """The live table of a demo: one row a picture, filled in as verdicts and reports arrive."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -9,16 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from schemas.report import DiagnosisReport
-from schemas.verdict import Decision, Verdict
+from schemas.verdict import Verdict
 from services.cli.samples import Sample
 from services.cli.summary import total_ms
+from services.cli.words import decision_markup
 
-DECISION_STYLES: Mapping[Decision, str] = {
-    Decision.ACCEPT: "green",
-    Decision.REVIEW: "yellow",
-    Decision.REJECT: "red",
-    Decision.NOT_INSPECTED: "magenta",
-}
 REFRESH_PER_SECOND = 4
 
 
@@ -95,9 +90,8 @@ class Board:
         if verdict is None:
             return ("[dim]waiting[/dim]" if sample.part_id in self._fed else "", "", "", "", "")
         report = self._reports.get(sample.part_id)
-        style = DECISION_STYLES[verdict.decision]
         return (
-            f"[{style}]{verdict.decision.value}[/{style}]",
+            decision_markup(verdict.decision),
             _defect(verdict),
             "" if verdict.defect_probability is None else f"{verdict.defect_probability:.2f}",
             _milliseconds(verdict),

@@ -1,7 +1,5 @@
 """What a command may fail with, beside the errors of the services themselves; shown without a stack trace."""
 
-from typing import Self
-
 from schemas.problem import Problem
 from services.infra.errors import LynceusError
 
@@ -28,15 +26,13 @@ class ApiRefused(LynceusError):
     code = "api-refused"
     title = "The API refused the request"
 
-    @classmethod
-    def of(cls, problem: Problem) -> Self:
-        """The error that shows this problem record in its own words."""
-        error = cls(problem.detail, mend=problem.mend, errors=problem.errors)
-        error.record = problem
-        return error
+    def __init__(self, record: Problem) -> None:
+        super().__init__(record.detail, mend=record.mend, errors=record.errors)
+        self.record = record
 
-    record: Problem | None = None
-    """What the API said, as it said it."""
+    def problem(self, instance: str | None = None) -> Problem:
+        """The record as the API sent it; it names its own instance."""
+        return self.record if instance is None else self.record.model_copy(update={"instance": instance})
 
 
 class ProcessEnded(LynceusError):
@@ -66,3 +62,10 @@ class ChecksFailed(LynceusError):
 
     code = "checks-failed"
     title = "Some checks failed"
+
+
+class NoSignOfLife(LynceusError):
+    """A process has not told the ledger that it lives."""
+
+    code = "no-sign-of-life"
+    title = "No sign of life"

@@ -164,7 +164,7 @@ class Supervisor:
     def restart_ended(self) -> list[Service]:
         """Starts again what has ended and whose delay is over, and returns it; call it about once a second.
 
-        The delay doubles from one second to thirty with each early end and begins anew after a healthy minute.
+        The delay doubles from one second to thirty at each early end; a minute of health resets it.
         """
         started = [service for service in self.ended() if self._is_due(service)]
         for service in started:

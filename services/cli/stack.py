@@ -1,17 +1,17 @@
 """One whole Lynceus on this machine: two Redis servers, worker, clerk, API and gateway, below one folder."""
 
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.cli.places import PROJECT_ROOT
 from services.cli.processes import ManagedProcess, Supervisor
 from services.cli.settings import child_environment
 from services.infra.redis_server import RedisServer
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
-"""Where models/, recipes/ and samples/ lie in a checkout."""
-
+ADDRESS = "127.0.0.1"
 LEDGER_MAXMEMORY = "256mb"
 FRAMES_MAXMEMORY = "1gb"
 
@@ -78,7 +78,7 @@ class Stack:
     @property
     def api_url(self) -> str:
         """Where the API answers."""
-        return f"http://127.0.0.1:{self._options.port}"
+        return f"http://{ADDRESS}:{self._options.port}"
 
     @property
     def ports(self) -> Mapping[str, int]:
@@ -91,10 +91,14 @@ class Stack:
         supervisor.start(RedisService("frames", self._frames))
 
     def start_services(self, supervisor: Supervisor) -> None:
-        """Starts clerk, API and worker; they become ready by themselves."""
-        supervisor.start(self._process("clerk", "worker", "clerk"))
-        supervisor.start(self._process("api", "services.api"))
+        """Starts worker, clerk and API; they become ready by themselves."""
         supervisor.start(self._process("worker", "worker"))
+        supervisor.start(self._process("clerk", "worker", "clerk"))
+        self.start_api(supervisor)
+
+    def start_api(self, supervisor: Supervisor) -> None:
+        """Starts the API alone."""
+        supervisor.start(self._process("api", "services.api"))
 
     def start_gateway(self, supervisor: Supervisor) -> None:
         """Starts the cameras; a frame's deadline runs from here, so the worker should be ready."""
@@ -121,6 +125,14 @@ class Stack:
             "sources_file": options.sources_file,
             "checkpoint": options.checkpoint,
             "device": options.device,
-            "host": "127.0.0.1",
+            "host": ADDRESS,
             "port": options.port,
         }
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        port: int = probe.getsockname()[1]
+        return port

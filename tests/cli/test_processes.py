@@ -16,7 +16,7 @@ WITH_CHILD = (
     "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
     "print(child.pid, flush=True); time.sleep(600)"
 )
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLEEPER
 
 
 def process(directory: Path, name: str, program: str) -> ManagedProcess:
@@ -71,9 +71,14 @@ def test_a_process_deaf_to_sigterm_is_killed(
 def test_an_error_inside_the_block_ends_everything(tmp_path: Path) -> None:
     """The error comes out and no process stays."""
     sleeper = process(tmp_path, "sleeper", SLEEPER)
-    with pytest.raises(RuntimeError, match="inside"), Supervisor() as supervisor:
-        supervisor.start(sleeper)
-        raise RuntimeError("inside")
+
+    def fail() -> None:
+        with Supervisor() as supervisor:
+            supervisor.start(sleeper)
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
 
     assert not sleeper.is_running
 
@@ -119,9 +124,14 @@ def test_every_ending_signal_is_an_interrupt(number: signal.Signals) -> None:
 def test_an_interrupt_during_a_start_comes_after_it() -> None:
     """The step inside runs to its end, and the interrupt is not lost."""
     steps = []
-    with pytest.raises(KeyboardInterrupt), deferred_interrupts():
-        signal.raise_signal(signal.SIGINT)
-        steps.append("finished")
+
+    def interrupted() -> None:
+        with deferred_interrupts():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("finished")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
 
     assert steps == ["finished"]
 

@@ -1,0 +1,37 @@
+# One image for gateway, worker, clerk and API; docker-compose.yml says which of them a container is.
+FROM python:3.11-slim-bookworm AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/lynceus
+ENV PATH=/opt/lynceus/bin:$PATH
+WORKDIR /srv/lynceus
+
+# torch alone first: by far the largest layer, and the one that changes least.
+COPY requirements/torch.txt requirements/
+RUN pip install -r requirements/torch.txt
+COPY pyproject.toml requirements/constraints.txt ./
+RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+        >dependencies.txt \
+    && pip install -c constraints.txt -r dependencies.txt
+
+COPY README.md ./
+COPY schemas schemas
+COPY engine engine
+COPY worker worker
+COPY services services
+RUN pip install --no-deps -e .
+
+FROM python:3.11-slim-bookworm
+ENV PATH=/opt/lynceus/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+RUN useradd --system --uid 10001 --no-create-home --home-dir /srv/lynceus lynceus
+COPY --from=build /opt/lynceus /opt/lynceus
+COPY --from=build /srv/lynceus /srv/lynceus
+WORKDIR /srv/lynceus
+COPY licences licences
+COPY models models
+COPY recipes recipes
+COPY samples samples
+COPY sources.yaml ./
+# Named volumes take the owner of the folder they cover.
+RUN mkdir -p var/archive var/cameras var/spool && chown -R lynceus: var
+USER lynceus
+CMD ["lynceus", "--help"]

@@ -1,0 +1,112 @@
+"""The REST API as the commands use it; every failure is a typed error."""
+
+from http import HTTPStatus
+from typing import Self
+from uuid import uuid4
+
+import httpx
+from pydantic import ValidationError
+
+from schemas.problem import Problem
+from schemas.report import DiagnosisReport
+from services.api.representations import AcceptedInspection, Inspection, ResultPage
+from services.api.routers.status import StatusAnswer
+from services.cli.errors import ApiRefused, ApiUnreachable
+
+TIMEOUT_SECONDS = 30.0
+PAGE = 200
+LONGEST_BODY = 200
+"""Characters that are shown of an answer that is not ours."""
+
+
+class ApiClient:
+    """Calls the API at a URL; a method raises ApiUnreachable, or ApiRefused with the API's own problem."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def not_ready(self) -> Problem | None:
+        """Why parts would not get their verdicts now; None when they would."""
+        try:
+            self._call("GET", "/readyz")
+        except ApiRefused as error:
+            return error.record
+        return None
+
+    def submit(
+        self, image: bytes, filename: str, fields: dict[str, str], key: str | None = None
+    ) -> AcceptedInspection:
+        """Hands in one image; `key` makes the request repeatable, and is a fresh one when left out."""
+        answer = self._call(
+            "POST",
+            "/v1/inspections",
+            headers={"Idempotency-Key": key or str(uuid4())},
+            data=fields,
+            files={"image": (filename, image)},
+        )
+        return AcceptedInspection.model_validate_json(answer.content)
+
+    def inspection(self, result_id: str) -> Inspection:
+        """How far one inspection has come."""
+        return Inspection.model_validate_json(self._call("GET", f"/v1/inspections/{result_id}").content)
+
+    def results(self) -> ResultPage:
+        """The newest stored results."""
+        return ResultPage.model_validate_json(
+            self._call("GET", "/v1/results", params={"limit": PAGE}).content
+        )
+
+    def report(self, result_id: str) -> DiagnosisReport:
+        """One written report."""
+        answer = self._call("GET", f"/v1/reports/{result_id}", headers={"Accept": "application/json"})
+        return DiagnosisReport.model_validate_json(answer.content)
+
+    def report_page(self, result_id: str) -> str:
+        """One report as the HTML page that a person signs."""
+        return self._call("GET", f"/v1/reports/{result_id}", headers={"Accept": "text/html"}).text
+
+    def status(self) -> StatusAnswer:
+        """Queues, processes, latencies and cameras, in numbers and in words."""
+        return StatusAnswer.model_validate_json(self._call("GET", "/v1/status").content)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        params: dict[str, int] | None = None,
+        data: dict[str, str] | None = None,
+        files: dict[str, tuple[str, bytes]] | None = None,
+    ) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, headers=headers, params=params, data=data, files=files)
+        except httpx.TransportError as error:
+            raise ApiUnreachable(
+                f"{self.url} does not answer: {error}",
+                mend="start it with `lynceus up` or `docker compose up`, or name another address with --api",
+            ) from error
+        if answer.status_code >= HTTPStatus.BAD_REQUEST:
+            raise ApiRefused(_problem(answer))
+        return answer
+
+
+def _problem(answer: httpx.Response) -> Problem:
+    try:
+        return Problem.model_validate_json(answer.content)
+    except ValidationError:
+        return Problem(
+            type="about:blank",
+            title=answer.reason_phrase or "Error",
+            status=answer.status_code,
+            detail=answer.text[:LONGEST_BODY] or "the answer has no body",
+            code="not-lynceus",
+            mend="check that --api is the address of a Lynceus API",
+        )

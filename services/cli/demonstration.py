@@ -1,0 +1,88 @@
+"""A whole demo: start everything, follow every sample to its end, write a summary, stop everything."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from services.cli.board import Board
+from services.cli.cameras import FolderCameras
+from services.cli.client import ApiClient
+from services.cli.follower import Follower
+from services.cli.processes import Supervisor, interruptible
+from services.cli.readiness import wait_until_ready
+from services.cli.samples import load_samples
+from services.cli.stack import Stack, StackOptions, free_port
+from services.cli.summary import Summary, summarise
+from services.infra.recipes import RecipeBook
+
+WRITTEN = ("archive", "cameras", "frames", "ledger", "logs", "reports", "spool")
+"""Folders of an earlier run; nothing else in the directory is touched."""
+WRITTEN_FILES = ("lynceus.db*", "sources.yaml", "summary.json")
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What a person may choose about a demo."""
+
+    directory: Path
+    samples_dir: Path
+    recipes_dir: Path
+    checkpoint: Path
+    device: str
+    pace_seconds: float
+    limit_seconds: float
+
+
+def run_demo(options: DemoOptions, console: Console) -> Summary:
+    """Runs the demo and returns its summary, which lies in summary.json as well.
+
+    Raises what keeps it from finishing: InputInvalid, RecipeInvalid, ProcessEnded, NotReady, Incomplete.
+    Whatever happens, every process it started has ended when it returns.
+    """
+    samples = load_samples(options.samples_dir)
+    book = RecipeBook(options.recipes_dir)
+    recipes = {sample.recipe_id: book.get(sample.recipe_id) for sample in samples}
+    directory = _emptied(options.directory)
+    cameras = FolderCameras(directory / "cameras", recipes)
+    cameras.write_sources(directory / "sources.yaml")
+    stack = Stack(_stack_options(options, directory))
+    board = Board(console, samples)
+    with interruptible(), Supervisor() as supervisor, ApiClient(stack.api_url) as api:
+        with console.status("Starting stores, clerk, API, worker and gateway"):
+            stack.start_stores(supervisor)
+            stack.start_services(supervisor)
+            wait_until_ready(api, supervisor)
+            stack.start_gateway(supervisor)
+        console.print(f"Dashboard while this runs: {stack.api_url}", highlight=False)
+        follower = Follower(samples, recipes, board, api, directory / "reports")
+        with board.shown():
+            outcomes = follower.follow(
+                cameras, options.samples_dir, supervisor, options.pace_seconds, options.limit_seconds
+            )
+    summary = summarise(outcomes)
+    (directory / "summary.json").write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return summary
+
+
+def _stack_options(options: DemoOptions, directory: Path) -> StackOptions:
+    return StackOptions(
+        directory=directory,
+        recipes_dir=options.recipes_dir.absolute(),
+        checkpoint=options.checkpoint.absolute(),
+        sources_file=directory / "sources.yaml",
+        device=options.device,
+        port=free_port(),
+    )
+
+
+def _emptied(directory: Path) -> Path:
+    """The directory's absolute path, without what an earlier demo wrote there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in WRITTEN:
+        shutil.rmtree(directory / name, ignore_errors=True)
+    for pattern in WRITTEN_FILES:
+        for path in directory.glob(pattern):
+            path.unlink()
+    return directory.absolute()
