@@ -54,9 +54,8 @@ def read_pixels(path: Path) -> Pixels:
 
 def _metal_sample(path: Path) -> Sample:
     label = GOOD if path.parent.name == "normal" else "damaged"
-    return Sample(
-        read_pixels(path), METAL_PART, METAL_CLASSES, label, (), None, f"mcbt/{path.parent.name}/{path.name}"
-    )
+    source = "/".join(path.parts[-4:])
+    return Sample(read_pixels(path), METAL_PART, METAL_CLASSES, label, (), None, source)
 
 
 def _metal_folder(folder: Path) -> list[Sample]:

@@ -65,8 +65,11 @@ def gouge(picture: Plane, brush: Brush) -> Drawn:
     )
     y, x = np.mgrid[:size, :size].astype(np.float32)
     across = (y - middle[1]) * direction[0] - (x - middle[0]) * direction[1]
-    lines = np.cos(across * (2 * np.pi / uniform(rng, 4, 9))) * uniform(rng, 8, 20)
-    floor = cv2.GaussianBlur(picture, (0, 0), size * 0.02) * uniform(rng, 0.5, 0.8) + lines[..., None]
+    lines = np.cos(across * (2 * np.pi / uniform(rng, 4, 9))) * (uniform(rng, 8, 20) * brush.strength)
+    floor = (
+        cv2.GaussianBlur(picture, (0, 0), size * 0.02) * (uniform(rng, 0.5, 0.8) / brush.strength)
+        + lines[..., None]
+    )
     return paint(picture, shape * 0.85, np.asarray(floor, np.float32)), shape
 
 
