@@ -1,4 +1,4 @@
-"""From the engine's log-probabilities to a decision: temperature softmax, then the recipe's two thresholds."""
+"""From log-probabilities to a decision: temperature softmax, then the recipe's two thresholds."""
 
 import math
 from collections.abc import Sequence

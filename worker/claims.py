@@ -28,9 +28,9 @@ class Claims:
     def hold(self, entries: Sequence[Entry]) -> Iterator[None]:
         """Holds entries for the length of the block.
 
-        When a store is away, that is no fault of the entries: what is not settled yet is released, so that the
-        delivery does not count. When the engine failed, one of the entries may have been the cause: the delivery
-        counts. After any other error the entries stay with this worker until their claims run out.
+        When a store is away, that is no fault of the entries: what is not settled yet is released, and the
+        delivery does not count. When the engine failed, one of the entries may have been the cause: the
+        delivery counts. After any other error the entries stay here until their claims run out.
         """
         self._held |= {entry.entry_id: entry for entry in entries}
         try:

@@ -37,7 +37,7 @@ class Clerk:
     _unclaimed: frozenset[str] = field(default=frozenset(), init=False)
 
     def tick(self) -> None:
-        """Stores all results that wait, and sweeps once an hour. Raises StoreError; nothing is lost then."""
+        """Stores all results that wait; sweeps once an hour. Raises StoreError; nothing is lost then."""
         self.recipes.reload_if_changed()
         while entries := self.ledger.read_results(self.consumer, self.batch_size):
             stored = [entry for entry in entries if self._store(entry)]
@@ -55,7 +55,7 @@ class Clerk:
             log.info("swept", archive_folders=folders, frames=frames)
 
     def _store(self, entry: ResultEntry) -> bool:
-        """Database first, pixels second; False for a report whose verdict another clerk has not stored yet."""
+        """Database first, pixels second; False for a report whose verdict is not stored yet."""
         try:
             self._save(entry)
         except NotFound as error:

@@ -22,9 +22,10 @@ def register_clerk(app: Celery, clerk: Clerk, bell: ClerkBell) -> Task:
     def run_clerk() -> None:
         try:
             clerk.tick()
-        except Exception as error:  # noqa: BLE001 - the outermost loop; counted, and shown in health
+        except Exception as error:
+            # The outermost loop: counted, shown in health, and the next tick tries again.
             clerk.progress.fail(error)
-            log.error("clerk_failed", exc_info=error)
+            log.exception("clerk_failed")
         finally:
             bell.answer()
 

@@ -36,7 +36,7 @@ class Reporter:
     """Serves the lane `diagnose`, one report at a step."""
 
     def __init__(self, station: Station, verdicts_first: Callable[[], object]) -> None:
-        """`verdicts_first` serves what waits for a verdict; it is called all the while a report is written."""
+        """`verdicts_first` serves what waits for a verdict; it is called while a report is written."""
         self._station = station
         self._verdicts_first = verdicts_first
 
@@ -125,7 +125,7 @@ class Reporter:
 def sampling(deliveries: int, max_model_len: int) -> Sampling:
     """Greedy the first time; after a report that could not be read, sampled with the delivery as the seed.
 
-    Half of the context is left to the prompt and its image, and half of the rest to the report after the reasoning.
+    Half of the context is left to the prompt and its image, and half of the rest to the report itself.
     """
     tokens = min(REPORT_TOKENS, max_model_len // 2)
     return Sampling(
@@ -137,7 +137,7 @@ def sampling(deliveries: int, max_model_len: int) -> Sampling:
 
 
 def parse(completion: Completion) -> Diagnosis:
-    """The diagnosis in what the model wrote. Raises EngineFailed when the tokens ended before the report did."""
+    """The diagnosis in what the model wrote. Raises EngineFailed when it is cut off."""
     try:
         return Diagnosis.model_validate_json(completion.content)
     except ValidationError as error:

@@ -15,8 +15,8 @@ from worker.claims import Claims
 from worker.process import serve
 from worker.progress import Progress
 from worker.shift import Shift
-from worker.station import Station
 from worker.shift_task import register_shift
+from worker.station import Station
 from worker.ticker import Ticker
 from worker.versions import code_version
 
@@ -38,7 +38,12 @@ def serve_with(engine: Engine, settings: WorkerSettings, name: str) -> int:
     app = create_app(settings.ledger_url)
     station = _station(engine, settings, name)
     register_shift(app, Shift(station, settings.lanes), station.progress)
-    ticker = Ticker([lambda: station.ledger.heartbeat(station.progress.beat()), lambda: _ring_again(station, settings.lanes)])
+    ticker = Ticker(
+        [
+            lambda: station.ledger.heartbeat(station.progress.beat()),
+            lambda: _ring_again(station, settings.lanes),
+        ]
+    )
     return serve(app, [lane.value for lane in settings.lanes], name, ticker, station.stop)
 
 

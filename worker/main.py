@@ -26,7 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m worker", description=main.__doc__)
     parser.add_argument(
-        "role", nargs="?", choices=("gpu", "clerk"), default="gpu", help="judge parts (gpu) or store results (clerk)"
+        "role",
+        nargs="?",
+        choices=("gpu", "clerk"),
+        default="gpu",
+        help="judge parts (gpu) or store results (clerk)",
     )
     return parser
 
@@ -40,8 +44,7 @@ def _clerk() -> int:
     try:
         settings = load_settings(ClerkSettings)
         set_up_logging(settings, "clerk")
-        # Imported here: a clerk runs on a machine without torch.
-        from worker.desk import run_clerk
+        from worker.desk import run_clerk  # noqa: PLC0415 - a GPU worker needs no database
 
         return run_clerk(settings, _name("clerk"))
     except LynceusError as error:
@@ -49,8 +52,8 @@ def _clerk() -> int:
 
 
 def _gpu_worker() -> int:
-    from engine import EngineError
-    from worker.gpu import run_gpu_worker
+    from engine import EngineError  # noqa: PLC0415 - a clerk runs on a machine without torch
+    from worker.gpu import run_gpu_worker  # noqa: PLC0415 - as above
 
     try:
         settings = load_settings(WorkerSettings)

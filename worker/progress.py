@@ -11,7 +11,7 @@ from services.infra.names import Lane
 
 @dataclass
 class Progress:
-    """Counts what was brought to an end and what failed at the outermost loop; safe to use from any thread."""
+    """Counts what came to an end and what failed at the outermost loop; safe to use from any thread."""
 
     name: str
     kind: str

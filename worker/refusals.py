@@ -44,7 +44,7 @@ def may_pass(error: LynceusError) -> bool:
 
 
 def exhausted(entry: Entry, error: LynceusError | None = None) -> DeliveriesExhausted:
-    """The error of a job that was delivered as often as is allowed; `error` is how the last delivery failed."""
+    """The error of a job delivered as often as is allowed; `error` is how the last delivery failed."""
     how = f"the last time with: {error.detail}" if error else "each time the worker ended before it committed"
     return DeliveriesExhausted(
         f"delivered {entry.deliveries} times without a result, {how}",

@@ -22,7 +22,7 @@ class Shift:
         self._reporter = Reporter(station, verdicts_first=self._inspect)
 
     def run(self, lane: Lane) -> None:
-        """Answers the bell of the lane that rang, then works until nothing waits or the worker is asked to stop.
+        """Answers the bell of the lane that rang, then works until nothing waits or the worker is to stop.
 
         A long shift ends after SHIFT_SECONDS and rings for the next one.
         Raises StoreError or EngineClosed when a store or the engine is not there; nothing is lost then.

@@ -30,8 +30,9 @@ def register_shift(app: Celery, shift: Shift, progress: Progress) -> Task:
             progress.fail(error)
             log.critical("engine_closed", detail=str(error))
             raise WorkerShutdown(EXIT_ENGINE_FAILED) from error
-        except Exception as error:  # noqa: BLE001 - the outermost loop; counted, and shown in health
+        except Exception as error:
+            # The outermost loop: counted, shown in health, and the ring after this one tries again.
             progress.fail(error)
-            log.error("shift_failed", exc_info=error)
+            log.exception("shift_failed")
 
     return run_shift

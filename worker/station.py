@@ -59,10 +59,10 @@ class Station:
             self.recipes.reload_if_changed()
         except RecipeInvalid as error:
             self.progress.fail(error)
-            log.error("recipes_invalid", detail=error.detail)
+            log.warning("recipes_invalid", detail=error.detail)
 
     def versions(self, recipe: Recipe | None) -> Versions:
-        """What produces the results of this worker; no recipe digest where the recipe is not loaded any more."""
+        """What produces the results of this worker; no recipe digest where the recipe is not loaded."""
         info = self.engine.info
         return Versions(
             code_version=code_version(),

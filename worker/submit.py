@@ -5,6 +5,7 @@ import binascii
 from typing import Any
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from schemas.base import Message
 from schemas.problem import FieldError
@@ -43,7 +44,7 @@ def _parse(message: dict[str, Any]) -> SubmitMessage:
         ) from error
 
 
-def _field_error(item: Any) -> FieldError:
+def _field_error(item: ErrorDetails) -> FieldError:
     field = ".".join(str(part) for part in item["loc"]) or "message"
     value = item["input"] if isinstance(item["input"], str | int | float | bool) else None
     return FieldError(

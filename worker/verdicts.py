@@ -28,7 +28,9 @@ def judged(job: InspectionJob, judgement: Judgement, versions: Versions, times: 
     )
 
 
-def not_inspected(job: InspectionJob, problem: Problem, versions: Versions, times: ProcessingTimes) -> Verdict:
+def not_inspected(
+    job: InspectionJob, problem: Problem, versions: Versions, times: ProcessingTimes
+) -> Verdict:
     """NOT_INSPECTED with the reason; the line must treat the part as rejected."""
     return Verdict(
         result_id=job.result_id,
@@ -49,8 +51,9 @@ def not_inspected(job: InspectionJob, problem: Problem, versions: Versions, time
 
 
 def diagnosis_of(job: InspectionJob, verdict: Verdict, recipe: Recipe) -> DiagnosisJob | None:
-    """The request for a written report, when the recipe escalates this decision; there is nothing to write on a part that was not inspected."""
-    if verdict.decision is Decision.NOT_INSPECTED or verdict.decision not in recipe.escalation.decisions:
+    """The request for a written report, when the recipe escalates this decision on an inspected part."""
+    is_inspected = verdict.decision is not Decision.NOT_INSPECTED
+    if not (is_inspected and verdict.decision in recipe.escalation.decisions):
         return None
     return DiagnosisJob(
         result_id=job.result_id,

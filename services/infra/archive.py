@@ -19,7 +19,7 @@ _SUFFIXES = {
 
 
 class Archive:
-    """Keeps one image per result under a folder; a day's images of one recipe are one folder, dropped whole."""
+    """Keeps one image per result; the images of one day and recipe are one folder, dropped whole."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

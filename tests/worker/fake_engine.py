@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine import (
     Completion,
@@ -26,9 +27,11 @@ from engine import (
     Prompt,
     Sampling,
     Scores,
+    Timings,
 )
 
 SURE, UNSURE = -0.01, -0.7
+TIMINGS = Timings(prepare=0.0, wait=0.0, prefill=0.0, decode=0.0)
 
 
 class Trait(IntEnum):
@@ -45,7 +48,7 @@ class Trait(IntEnum):
     ENGINE_FAILURE = 8
 
 
-def painted(index: int, trait: Trait = Trait.HARMLESS, side: int = 64) -> np.ndarray:
+def painted(index: int, trait: Trait = Trait.HARMLESS, side: int = 64) -> NDArray[np.uint8]:
     """A frame of the class with this index; noise keeps it clear of every quality gate."""
     pixels = np.random.default_rng(index).integers(60, 200, (side, side, 3), dtype=np.uint8)
     pixels[0, 0] = (index, trait, 0)
@@ -57,11 +60,17 @@ class FakeEngine:
 
     def __init__(self, digest: str = "d" * 64) -> None:
         self.info = EngineInfo(
-            model_name="fake", checkpoint_digest=digest, device="cpu", dtype="float32", parameters=0, max_model_len=4096)
+            model_name="fake",
+            checkpoint_digest=digest,
+            device="cpu",
+            dtype="float32",
+            parameters=0,
+            max_model_len=4096,
+        )
         self.gate = threading.Event()
         self.gate.set()
         self.scored = 0
-        self.before_score: Callable[[], None] = lambda: None
+        self.before_score: Callable[[], object] = lambda: None
         self._scorer = ThreadPoolExecutor(8)
         self._writer = ThreadPoolExecutor(1)
 
@@ -93,7 +102,7 @@ class FakeEngine:
             values[0] = UNSURE
         if trait is Trait.NOT_A_NUMBER:
             values[index] = float("nan")
-        return _made(Scores, log_probabilities=tuple(values), prompt_tokens=9)
+        return Scores(log_probabilities=tuple(values), prompt_tokens=9, timings=TIMINGS)
 
     def generate(
         self,
@@ -109,6 +118,8 @@ class FakeEngine:
         assert priority is Priority.REPORT
         assert schema is not None
         assert schema["title"] == "Diagnosis"
+        assert sampling.reasoning_budget < sampling.max_tokens
+        assert deadline is None
         index, trait = _paint(prompt)
         return self._writer.submit(self._write, index, trait)
 
@@ -118,8 +129,8 @@ class FakeEngine:
             os.kill(os.getpid(), signal.SIGKILL)
         content = json.dumps(DIAGNOSIS | {"defect": f"class {index}"})
         ended = trait is not Trait.ENDLESS_REPORT
-        return _made(
-            Completion,
+        return Completion(
+            timings=TIMINGS,
             reasoning="I see something.",
             content=content if ended else content[:30],
             prompt_tokens=9,
@@ -148,11 +159,6 @@ DIAGNOSIS = {
 def late(*_: object) -> Scores:
     """Raises as an engine does whose queue was longer than the deadline."""
     raise DeadlinePassed("the deadline passed in the engine's queue", "add a card")
-
-
-def _made(kind: type[Any], **fields: Any) -> Any:
-    """A result of the engine without its timings, which nothing in the worker reads."""
-    return kind(timings=None, **fields)
 
 
 def _paint(prompt: Prompt) -> tuple[int, Trait]:

@@ -5,7 +5,9 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
+from engine import Engine
 from schemas.frame import FrameRef
 from schemas.identity import PartIdentity
 from schemas.job import InspectionJob
@@ -84,7 +86,7 @@ class Plant:
             frames=self.frames,
             recipes=self.recipes,
             bell=self.bell,
-            engine=self.engine,
+            engine=cast(Engine, self.engine),
             claims=Claims(self.ledger, consumer, self.claim_idle_ms),
             progress=progress,
             stop=self.stop,

@@ -1,4 +1,4 @@
-"""The laws of the decision: probabilities are probabilities, temperature keeps the order, thresholds are exact."""
+"""The laws of the decision: scores are a distribution, temperature keeps order, thresholds are exact."""
 
 import math
 
@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 
 from schemas.recipe import DefectClass, Recipe, Thresholds
 from schemas.verdict import Decision
-from worker.calibration import decide, judge, softmax
 from services.infra.errors import EngineFailed
+from worker.calibration import decide, judge, softmax
 
 log_probabilities = st.lists(st.floats(-200.0, 0.0), min_size=2, max_size=12)
 temperatures = st.floats(0.05, 10.0)
 
 
 def recipe_of(accept_below: float = 0.35, reject_from: float = 0.65, temperature: float = 1.0) -> Recipe:
+    """A recipe of one acceptable class and two defects."""
     return Recipe(
         recipe_id="surface",
         version=1,
@@ -91,7 +92,9 @@ def test_the_thresholds_are_exact(probability: float, decision: Decision) -> Non
 
 
 @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.01, 0.99), st.floats(0.0, 1.0))
-def test_a_likelier_defect_never_gets_a_milder_decision(one: float, other: float, t1: float, gap: float) -> None:
+def test_a_likelier_defect_never_gets_a_milder_decision(
+    one: float, other: float, t1: float, gap: float
+) -> None:
     """The decision is monotonic in the defect probability for every pair of thresholds."""
     thresholds = Thresholds(accept_below=t1, reject_from=t1 + gap * (1.0 - t1))
     order = [Decision.ACCEPT, Decision.REVIEW, Decision.REJECT]

@@ -152,7 +152,7 @@ def test_a_poison_frame_is_buried_at_the_third_delivery(plant: Plant, trait: Tra
 
 
 def test_a_part_delivered_before_is_tried_alone(plant: Plant) -> None:
-    """What may have ended the last worker takes no batch mate with it, and waiting costs the mates nothing."""
+    """What may have ended the last worker takes no batch mate with it."""
     for number in range(4):
         plant.submit(f"part-{number}")
     lost = plant.ledger.read(Lane.INSPECT, "dead-worker", 2)
@@ -176,7 +176,12 @@ def test_a_second_delivery_changes_nothing(plant: Plant, ledger_redis: RedisServ
     """A worker that was given up for dead and comes back finds the part decided, and leaves it so."""
     plant.submit("twice", DENT)
     reached, go_on = threading.Event(), threading.Event()
-    plant.engine.before_score = lambda: (reached.set(), go_on.wait(20))
+
+    def hold() -> None:
+        reached.set()
+        go_on.wait(20)
+
+    plant.engine.before_score = hold
     slow = plant.station("slow-worker")
     thread = threading.Thread(target=Inspector(slow).step)
     thread.start()

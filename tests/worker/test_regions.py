@@ -3,9 +3,13 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from schemas.recipe import Region, Regions
 from worker.regions import GREY, apply_regions
+
+Pixels = NDArray[np.uint8]
+
 
 @st.composite
 def regions(draw: st.DrawFn) -> Region:
@@ -15,7 +19,8 @@ def regions(draw: st.DrawFn) -> Region:
     return Region(x=x, y=y, width=width, height=height)
 
 
-def gradient(height: int = 40, width: int = 60) -> np.ndarray:
+def gradient(height: int = 40, width: int = 60) -> Pixels:
+    """A frame whose red is the row and whose green is the column."""
     rows, columns = np.mgrid[0:height, 0:width]
     return np.stack([rows, columns, np.full_like(rows, 7)], axis=-1).astype(np.uint8)
 
@@ -57,7 +62,7 @@ def test_ignored_rectangles_are_fractions_of_the_whole_frame() -> None:
 def test_every_legal_region_leaves_pixels(
     inspect: Region, ignore: list[Region], height: int, width: int
 ) -> None:
-    """However thin the rectangle or small the frame, the model gets a contiguous image of at least one pixel."""
+    """However thin the rectangle or small the frame, the model gets a contiguous image with a pixel."""
     seen = apply_regions(gradient(height, width), Regions(inspect=inspect, ignore=tuple(ignore)))
     assert 1 <= seen.shape[0] <= height
     assert 1 <= seen.shape[1] <= width
