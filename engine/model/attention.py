@@ -66,5 +66,5 @@ def attend_within(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Te
     if len(set(lengths)) == 1:
         q, k, v = (t.unflatten(0, (len(lengths), -1)).transpose(1, 2) for t in (q, k, v))
         return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1)
-    blocks = zip(*(t.split(list(lengths)) for t in (q, k, v)), strict=True)
-    return torch.cat([attend_within(*block, lengths=[block[0].shape[0]]) for block in blocks])
+    blocks = zip(*(t.split(list(lengths)) for t in (q, k, v)), lengths, strict=True)
+    return torch.cat([attend_within(qs, ks, vs, [length]) for qs, ks, vs, length in blocks])

@@ -42,7 +42,8 @@ class KVCache:
 class Segment:
     """The new tokens of one sequence inside a packed batch.
 
-    `tree` `[length, length]` says which new tokens each new token sees besides everything cached; None is causal.
+    `tree` `[length, length]` says which new tokens each new token sees besides everything cached; None is
+    causal.
     """
 
     length: int

@@ -28,8 +28,8 @@ def load(
 ) -> ErnieVL:
     """Read a checkpoint of either layout into a network ready for inference.
 
-    Parameters are allocated and filled one by one, so the peak is the weights plus one tensor. The routers stay in
-    fp32. CheckpointInvalid lists every missing, surplus and misshapen tensor.
+    Parameters are allocated and filled one by one, so the peak is the weights plus one tensor. The routers
+    stay in fp32. CheckpointInvalid lists every missing, surplus and misshapen tensor.
     """
     directory = Path(path)
     config = ModelConfig.from_json(read_json(directory / "config.json"))
@@ -82,7 +82,7 @@ def save_compressed(source: Path, target: Path, source_digest: str) -> None:
     stored, tensors, formats = StoredTensors(source), dict[str, Tensor](), dict[str, str]()
     for name in sorted(stored.names):
         tensor = stored.read(name)
-        if tensor.ndim != 2 or _is_router(name):  # noqa: PLR2004 - a matrix has two dimensions
+        if tensor.ndim != 2 or _is_router(name):
             tensors[name] = tensor
             continue
         tensors[name], tensors[name + SCALE_SUFFIX] = encode_rows(tensor)

@@ -79,7 +79,7 @@ class ModelConfig:
 
     @staticmethod
     def from_json(raw: Json) -> "ModelConfig":
-        """Read either spelling of `config.json`; CheckpointInvalid names the field that is missing or wrong."""
+        """Read either spelling of config.json; CheckpointInvalid names a field that is missing or wrong."""
         try:
             text = raw.get("text_config", raw)
             return ModelConfig(

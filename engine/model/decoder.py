@@ -52,7 +52,7 @@ class Decoder(nn.Module):
     def forward(
         self, x: Tensor, positions: Tensor, segments: Sequence[Segment], vision_tokens: Tensor
     ) -> Tensor:
-        """Embedded tokens `[T, hidden]` of packed sequences at positions `[3, T]` -> hidden states `[T, hidden]`."""
+        """Embedded tokens `[T, hidden]` of packed sequences at positions `[3, T]` -> states `[T, hidden]`."""
         rotation = text_rotation(positions, self.config)
         for layer in self.layers:
             x = layer(x, rotation, segments, vision_tokens)

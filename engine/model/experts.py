@@ -14,7 +14,10 @@ from engine.model.mlp import SwiGLU
 
 
 class Routing(NamedTuple):
-    """Which experts serve each token and how much each counts, `[T, K]`; `probabilities` `[T, E]` are before top-k."""
+    """Which experts serve each token and how much each counts, both `[T, K]`.
+
+    `probabilities` `[T, E]` are those of all experts, before the choice.
+    """
 
     experts: Tensor
     weights: Tensor
@@ -76,7 +79,7 @@ class MixtureOfExperts(nn.Module):
         )
 
     def forward(self, x: Tensor, vision_tokens: Tensor) -> Tensor:
-        """`[T, hidden] -> [T, hidden]`; `vision_tokens` are the indices of the tokens for the vision experts."""
+        """`[T, hidden] -> [T, hidden]`; `vision_tokens` are the indices of those for the vision experts."""
         if len(vision_tokens) == 0:
             out = self.text(x)
         else:

@@ -55,7 +55,7 @@ class ImageProcessor:
         )
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width after resizing: multiples of a merge block, the area within bounds, the aspect kept.
+        """Height and width after resizing: multiples of a merge block, area within bounds, aspect kept.
 
         Raises ImageInvalid where one side is over 200 times the other.
         """
@@ -89,7 +89,7 @@ class ImageProcessor:
         height, width = self.size(*pixels.shape[:2])
         resized = Pillow.fromarray(pixels).resize((width, height), Pillow.Resampling.BICUBIC)
         scaled = np.asarray(resized, dtype=np.float32) * np.float32(1 / 255)
-        normal = (scaled - np.float32(self.mean)) / np.float32(self.std)
+        normal = (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         rows, columns = height // self.patch, width // self.patch
         cut = normal.reshape(
             rows // self.merge, self.merge, self.patch, columns // self.merge, self.merge, self.patch, 3
@@ -101,6 +101,6 @@ class ImageProcessor:
 def _check(pixels: Pixels) -> None:
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
         raise ImageInvalid("pixels are not a uint8 array", "convert the image to 8-bit RGB first")
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:  # noqa: PLR2004 - [H, W, 3]
-        shape = "one image at a time (a video is not supported)" if pixels.ndim == 4 else "[height, width, 3]"  # noqa: PLR2004
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        shape = "one image at a time (a video is not supported)" if pixels.ndim == 4 else "[height, width, 3]"
         raise ImageInvalid(f"pixels have the shape {list(pixels.shape)}", f"pass {shape}")

@@ -32,7 +32,7 @@ class ErnieVL(nn.Module):
         )
 
     def forward(self, token_ids: Tensor, patches: Tensor | None, grids: Tensor | None) -> Tensor:
-        """The plain computation on one prompt: ids `[T]`, patches `[N, 588]`, grids `[n, 3]` -> logits `[T, V]`."""
+        """The whole computation on a prompt: ids `[T]`, patches `[N, 588]`, grids `[n, 3]` -> `[T, V]`."""
         sizes: list[Grid] = [] if grids is None else [(t, h, w) for t, h, w in grids.tolist()]
         positions, _ = text_positions(token_ids.tolist(), sizes, self.config)
         images = None if patches is None else self.see(patches, sizes)
@@ -48,7 +48,7 @@ class ErnieVL(nn.Module):
     def decode(
         self, token_ids: Tensor, positions: Tensor, images: Tensor | None, segments: Sequence[Segment]
     ) -> Tensor:
-        """Hidden states `[T, hidden]` of packed sequences; `images` `[M, hidden]` take the placeholders' places."""
+        """Hidden states `[T, hidden]` of packed sequences; `images` `[M, hidden]` replace placeholders."""
         x = self.decoder.embed_tokens(token_ids)
         if images is not None:
             places = (token_ids == self.config.image_token_id).nonzero()[:, 0]

@@ -92,7 +92,7 @@ def vision_rotation(
 
 
 def _patch_places(grid: Grid, merge: int) -> Tensor:
-    """Row and column `[N, 2]` of each patch: merge blocks row by row, inside a block row by row, for each frame."""
+    """Row and column `[N, 2]` of each patch: blocks row by row, inside a block row by row, in each frame."""
     frames, rows, columns = grid
     place = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
     blocks = place.view(rows // merge, merge, columns // merge, merge, 2).transpose(1, 2)

@@ -24,7 +24,7 @@ class ChatTemplate:
         from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
 
         # A prompt is not HTML; the sandbox is there because the template comes with the weights.
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, autoescape=False)
         environment.globals["raise_exception"] = _refuse
         self._named = dict(named)
         self._failure = TemplateError
@@ -37,7 +37,7 @@ class ChatTemplate:
 
     @staticmethod
     def from_checkpoint(directory: Path, named: Mapping[str, str]) -> "ChatTemplate":
-        """Read `chat_template.jinja` or the field of `tokenizer_config.json`; CheckpointInvalid if neither is there."""
+        """Read `chat_template.jinja`, else `tokenizer_config.json`; CheckpointInvalid if neither has one."""
         path = directory / "chat_template.jinja"
         if path.exists():
             return ChatTemplate(path.read_text(encoding="utf-8"), named)

@@ -1,7 +1,8 @@
 """The stored tensors of a checkpoint directory, whichever of the two layouts it has.
 
-Released layout: `model.safetensors`, or shards with `model.safetensors.index.json`. Our own layout has the same
-names in the same files, and a `lynceus.json` that gives the format of each tensor which is not stored plainly.
+Released layout: `model.safetensors`, or shards with `model.safetensors.index.json`. Our own layout has the
+same names in the same files, and a `lynceus.json` that gives the format of each tensor which is not stored
+plainly.
 """
 
 import hashlib
@@ -75,7 +76,7 @@ class StoredTensors:
 
 
 def digest_of(directory: Path) -> str:
-    """SHA-256 over the weights, the configuration and the tokenizer: what identifies the model to an auditor."""
+    """SHA-256 over the weights, configuration and tokenizer: what identifies the model to an auditor."""
     total = hashlib.sha256()
     named = [
         directory / name for name in ("config.json", "tokenizer.json", "tokenizer_config.json", MANIFEST)

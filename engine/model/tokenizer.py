@@ -12,8 +12,8 @@ from engine.model.tensors import read_json
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "cls_token", "sep_token", "mask_token")
 THINK_START, THINK_END = "<think>", "</think>"
 GET_TOKENIZER_JSON = (
-    "the revision of the checkpoint for transformers ships tokenizer.json; put it beside the weights, or convert "
-    "tokenizer.model with transformers' `AutoTokenizer.from_pretrained(directory).save_pretrained(directory)`"
+    "the revision of the checkpoint for transformers ships tokenizer.json: put it beside the weights, or "
+    "convert tokenizer.model with transformers: AutoTokenizer.from_pretrained(old).save_pretrained(new)"
 )
 
 
@@ -57,7 +57,7 @@ class Tokenizer:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def refuse_reserved(self, text: str) -> None:
-        """Raise PromptInvalid where a caller's text spells a special token, and so could forge a turn or an image."""
+        """Raise PromptInvalid where a text spells a control token, and so could forge a turn or an image."""
         if found := sorted(token for token in self.control.values() if token in text):
             raise PromptInvalid(
                 f"the text contains {found[0]!r}, which the model reads as a control token",
@@ -86,9 +86,8 @@ def _open(path: Path) -> tokenizers.Tokenizer:
 def _control_tokens(tokenizer: tokenizers.Tokenizer) -> dict[int, str]:
     """Ids and names of the tokens that are no text: the special ones, and the marks of thinking."""
     added = tokenizer.get_added_tokens_decoder().items()
-    return {
-        number: token.content for number, token in added if token.special or token.content in (THINK_START, THINK_END)
-    }
+    thinking = (THINK_START, THINK_END)
+    return {number: token.content for number, token in added if token.special or token.content in thinking}
 
 
 def _content(token: Any) -> str:  # noqa: ANN401 - a name, or an object that holds it

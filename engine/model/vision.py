@@ -62,8 +62,7 @@ class VisionBlock(nn.Module):
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], lengths: Sequence[int]) -> Tensor:
         """`[N, hidden] -> [N, hidden]`."""
         x = x + self.attn(self.norm1(x), rotation, lengths)
-        x = x + self.mlp(self.norm2(x))
-        return x
+        return x + self.mlp(self.norm2(x))
 
 
 class VisionTower(nn.Module):

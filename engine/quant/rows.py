@@ -7,7 +7,7 @@ LARGEST = 127
 
 
 def encode_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Round `[rows, columns]` to int8 `[rows, columns]` and fp32 scales `[rows]`; the error is at most scale/2."""
+    """Round `[rows, columns]` to int8 codes and fp32 scales `[rows]`; the error is at most scale / 2."""
     wide = weight.float()
     scales = wide.abs().amax(dim=1).clamp(min=1e-12) / LARGEST
     return (wide / scales[:, None]).round().to(torch.int8), scales

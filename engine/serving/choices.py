@@ -15,9 +15,9 @@ class ChoiceTrie:
     """The answers' tokens behind a prompt, each node once, parents before children.
 
     Nodes `[n]` are the tokens that something follows: the last token of every answer, the end token, needs no
-    computing. `depths` `[n]` count from 0; `tree` `[n, n]` says which nodes each node sees: itself and its ancestors.
-    `paths` holds for each answer the pairs (row, token): the token's probability stands in that row of the logits,
-    where row 0 is the prompt's last token and row i + 1 is node i.
+    computing. `depths` `[n]` count from 0; `tree` `[n, n]` says which nodes each node sees: itself and its
+    ancestors. `paths` holds for each answer the pairs (row, token): the token's probability stands in that
+    row of the logits, where row 0 is the prompt's last token and row i + 1 is node i.
     """
 
     token_ids: Tensor
@@ -59,7 +59,7 @@ class ChoiceTrie:
 
 
 def choice_trie(choices: Sequence[str], tokenizer: Tokenizer) -> ChoiceTrie:
-    """The trie of the choices' texts, each ended by the end token, so that a score is that of the whole answer.
+    """The trie of the choices' texts, each with the end token: a score is that of the whole answer.
 
     Raises PromptInvalid where there is no choice, or one is empty, a duplicate, or spells a control token.
     """

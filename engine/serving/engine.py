@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 
@@ -17,7 +17,7 @@ from engine.model.tokenizer import THINK_END
 from engine.serving.choices import choice_trie
 from engine.serving.device import resolve_device, resolve_dtype
 from engine.serving.grammar import GrammarBook, Schema, guide_of
-from engine.serving.jobs import ScoreJob, WriteJob, check_deadline
+from engine.serving.jobs import Job, ScoreJob, WriteJob, check_deadline
 from engine.serving.loop import Loop
 from engine.serving.prompts import PromptEncoder
 from engine.serving.reasoning import Marks, Writer
@@ -35,14 +35,13 @@ from engine.serving.requests import (
 from engine.serving.text import TextDecoder
 
 Result = TypeVar("Result")
-AnyJob = TypeVar("AnyJob", ScoreJob, WriteJob)
 
 
 class Engine:
     """One loaded model and the thread that computes with it; its methods may be called from any thread.
 
-    Construction loads the weights, and raises CheckpointInvalid or DeviceUnavailable. What is wrong with a request
-    arrives through its future, as an EngineError. As a context manager it drains on leaving.
+    Construction loads the weights, and raises CheckpointInvalid or DeviceUnavailable. What is wrong with a
+    request arrives through its future, as an EngineError. As a context manager it drains on leaving.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -78,7 +77,8 @@ class Engine:
     ) -> Future[Scores]:
         """The exact log-probability of each choice as the whole answer, without thinking.
 
-        `deadline` is a moment of `time.monotonic()`: a request that would begin later ends with DeadlinePassed.
+        `deadline` is a moment of `time.monotonic()`: a request that would begin later ends with
+        DeadlinePassed.
         """
         received = time.monotonic()
 
@@ -99,10 +99,10 @@ class Engine:
         deadline: float | None = None,
         on_text: OnText | None = None,
     ) -> Future[Completion]:
-        """Write an answer, after reasoning if `thinking`; `schema` (JSON schema) binds the answer, not the reasoning.
+        """Write an answer, after reasoning if `thinking`; a JSON `schema` binds the answer alone.
 
-        With finish reason "stop" a schema-bound answer is valid JSON of that schema; with "length" it is cut off.
-        Cancelling the future stops the work at the next step. `deadline` as in `score`.
+        With finish reason "stop" a schema-bound answer is valid JSON of that schema; with "length" it is cut
+        off. Cancelling the future stops the work at the next step. `deadline` as in `score`.
         """
         received = time.monotonic()
 
@@ -121,10 +121,10 @@ class Engine:
         return self._loop.stats()
 
     def close(self, drain: bool = True) -> None:
-        """Take no more requests and end: after all that were taken, or at once, failing them with EngineClosed."""
+        """Take no more requests and end: after all that wait, or at once, failing them with EngineClosed."""
         self._loop.close(drain)
 
-    def __enter__(self) -> "Engine":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -132,8 +132,8 @@ class Engine:
     ) -> None:
         self.close(drain=kind is None)
 
-    def _submit(self, prepare: Callable[[], AnyJob], deadline: float | None) -> Future[Result]:
-        """Prepare on the caller's thread, so that the device's never waits for pixels; faults go into the future."""
+    def _submit(self, prepare: Callable[[], Job[Result]], deadline: float | None) -> Future[Result]:
+        """Prepare on the caller's thread, so that the device never waits for pixels."""
         try:
             check_deadline(deadline)
             job = prepare()
@@ -152,4 +152,5 @@ class Engine:
             (self._tokenizer.id_of(THINK_END), *self._encoder.separator()) if self._tokenizer.thinks else ()
         )
         beyond = range(self._tokenizer.size, config.text.vocab_size)
-        return Marks(self._tokenizer.stop_ids, closing, (*config.image_marks, *beyond))
+        line_end = tuple(self._tokenizer.encode("\n"))
+        return Marks(self._tokenizer.stop_ids, line_end, closing, (*config.image_marks, *beyond))

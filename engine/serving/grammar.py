@@ -41,7 +41,7 @@ class Grammar:
 
 
 def guide_of(tokenizer: Tokenizer, vocab_size: int) -> LLTokenizer:
-    """The vocabulary as llguidance sees it, as wide as the logits: what lies beyond its tokens is never allowed."""
+    """The vocabulary as llguidance sees it, as wide as the logits; ids without a token are never allowed."""
     return LLTokenizer(tokenizer.to_json(), n_vocab=vocab_size, eos_token=tokenizer.eos_id)
 
 

@@ -22,11 +22,11 @@ LARGEST_BATCH = 8
 
 SMALLER_REQUEST = "use smaller images, a shorter answer, or a device with more memory"
 
-AnyJob = ScoreJob | WriteJob
+AnyJob = Job[Any]
 
 
 class Loop:
-    """Serves jobs by priority, then by arrival; an unfinished report goes back to the queue after every step."""
+    """Serves jobs by priority, then by arrival; unfinished writing goes back to the queue after a step."""
 
     def __init__(self, network: ErnieVL) -> None:
         self._network = network
@@ -64,7 +64,7 @@ class Loop:
             )
 
     def close(self, drain: bool) -> None:
-        """Take no more jobs, and return once the thread has ended: after all jobs, or after the present step."""
+        """Take no more jobs and wait for the thread to end: after all jobs, or after the present step."""
         with self._changed:
             if self._refusal is None:
                 self._refusal = EngineClosed("the engine is closing", "send the request to another engine")
@@ -165,7 +165,7 @@ class Loop:
             job.prefilled = time.monotonic()
         return trie_logits(self._network, sequences, tries)
 
-    def _end(self, job: Job[Any], outcome: Scores | Completion | EngineError | None) -> None:
+    def _end(self, job: AnyJob, outcome: Scores | Completion | EngineError | None) -> None:
         """Hand the outcome to the caller, unless it has cancelled, and count it."""
         with self._changed:
             self._unfinished[job.priority] -= 1

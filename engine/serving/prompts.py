@@ -47,18 +47,18 @@ class PromptEncoder:
         self._template = ChatTemplate.from_checkpoint(directory, self.tokenizer.named)
         self._images = ImageProcessor.from_checkpoint(directory)
         self._config = config
-        if self.tokenizer.token_of(config.image_token_id) != IMAGE_MARKS[1]:
+        placeholder = self.tokenizer.id_of(IMAGE_MARKS[1])
+        if config.image_token_id != placeholder:
             raise CheckpointInvalid(
-                f"config.json's image token {config.image_token_id} is "
-                f"{self.tokenizer.token_of(config.image_token_id)!r} in tokenizer.json, not {IMAGE_MARKS[1]!r}",
+                f"{IMAGE_MARKS[1]} is {placeholder} in tokenizer.json, but {config.image_token_id} in config.json",
                 "config.json and tokenizer.json must come from the same checkpoint",
             )
 
     def encode(self, prompt: Prompt, thinking: bool, answer_tokens: int) -> EncodedPrompt:
         """The network's input for a prompt that up to `answer_tokens` more tokens will follow.
 
-        Raises ImageInvalid, PromptTooLong, and PromptInvalid for control tokens in a text, or thinking asked of a
-        model that has no tokens for it.
+        Raises ImageInvalid, PromptTooLong, and PromptInvalid for control tokens in a text, or thinking asked
+        of a model that has no tokens for it.
         """
         if thinking and not self.tokenizer.thinks:
             raise PromptInvalid("this checkpoint has no thinking tokens", "ask without thinking")

@@ -17,11 +17,13 @@ from engine.serving.text import TextDecoder
 class Marks:
     """Ids with a meaning: what ends an answer, what ends the reasoning, and what is never written.
 
-    `closing` is the whole end of a thinking block as the template writes it: `</think>` and the lines behind it.
-    `never` are the marks of an image, which only a prompt may hold, and ids without a token.
+    `line_end` goes before a `closing` that the model did not write itself. `closing` is the end of a thinking
+    block as the template writes it: `</think>` and the lines behind it. `never` are the marks of an image,
+    which only a prompt may hold, and ids without a token.
     """
 
     stops: frozenset[int]
+    line_end: tuple[int, ...]
     closing: tuple[int, ...]
     never: tuple[int, ...]
 
@@ -29,8 +31,9 @@ class Marks:
 class Writer:
     """Chooses an output's tokens from the logits, and collects what they say.
 
-    Inside the thinking block anything goes, until the model closes it, tries to end its answer there, or has spent
-    its tokens; then the block is closed in the template's form and the answer follows, within the grammar if any.
+    Inside the thinking block anything goes, until the model closes it, tries to end its answer there, or has
+    spent its tokens; then the block is closed in the template's form and the answer follows, within the
+    grammar if any.
     """
 
     def __init__(
@@ -53,7 +56,10 @@ class Writer:
         self._thinking = thinking
 
     def choose(self, logits: Tensor) -> Sequence[int]:
-        """The ids that come next after logits `[V]`: one, or the closing of the block; `finish_reason` is set at the end."""
+        """The ids that follow from logits `[V]`: one, or the closing of the block.
+
+        At the end it sets `finish_reason`.
+        """
         allowed = logits.index_fill(0, torch.tensor(self._marks.never, device=logits.device), -torch.inf)
         chosen = self._reason(allowed) if self._thinking else self._answer(allowed)
         chosen = chosen[: self._sampling.max_tokens - self.tokens]
@@ -68,12 +74,17 @@ class Writer:
     def _reason(self, logits: Tensor) -> Sequence[int]:
         if len(self.reasoning.token_ids) < self._sampling.reasoning_budget:
             token = self._sampler.choose(logits)
-            if token != self._marks.closing[0] and token not in self._marks.stops:
+            if token == self._marks.closing[0]:
+                return self._close(self._marks.closing)
+            if token not in self._marks.stops:
                 self.reasoning.add(token)
                 return (token,)
+        return self._close((*self._marks.line_end, *self._marks.closing))
+
+    def _close(self, token_ids: Sequence[int]) -> Sequence[int]:
         self.reasoning.finish()
         self._thinking = False
-        return self._marks.closing
+        return token_ids
 
     def _answer(self, logits: Tensor) -> Sequence[int]:
         token = self._sampler.choose(self._grammar.mask(logits) if self._grammar else logits)

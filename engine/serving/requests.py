@@ -50,9 +50,9 @@ class Priority(IntEnum):
 class Sampling:
     """How to choose tokens, and how many.
 
-    A temperature of 0 is greedy. `top_p` keeps the likeliest tokens of that total probability (Holtzman et al. 2020).
-    The same seed gives the same text. `reasoning_max_tokens` closes the reasoning so that the answer gets written;
-    None is 80 % of `max_tokens`. Raises PromptInvalid for values out of range.
+    A temperature of 0 is greedy. `top_p` keeps the likeliest tokens of that total probability (Holtzman et
+    al. 2020). The same seed gives the same text. `reasoning_max_tokens` closes the reasoning so that the
+    answer gets written; None is 80 % of `max_tokens`. Raises PromptInvalid for values out of range.
     """
 
     max_tokens: int
@@ -85,7 +85,7 @@ def _require(fits: bool, detail: str, mend: str) -> None:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds a request took: preparing its input, waiting for the device, its prompt, and its further tokens."""
+    """Seconds for preparing the input, waiting for the device, the prompt, and the further tokens."""
 
     prepare: float
     wait: float
@@ -95,7 +95,7 @@ class Timings:
 
 @dataclass(frozen=True)
 class Scores:
-    """One exact log-probability for each choice, in their order: that the model answers this and nothing more."""
+    """The exact log-probability of each choice, in their order: that the model answers just this."""
 
     log_probabilities: tuple[float, ...]
     prompt_tokens: int
@@ -118,9 +118,9 @@ class Completion:
 class EngineConfig:
     """What to load and where.
 
-    `device` is "cpu", "cuda:0" or "auto" (the first GPU, else the processor); `dtype` "auto" is bfloat16 on a GPU and
-    float32 elsewhere. `threads` are the processor's, None leaves torch's choice. `max_model_len` bounds prompt and
-    answer together, None is what the checkpoint allows.
+    `device` is "cpu", "cuda:0" or "auto" (the first GPU, else the processor); `dtype` "auto" is bfloat16 on a
+    GPU and float32 elsewhere. `threads` are the processor's, None leaves torch's choice. `max_model_len`
+    bounds prompt and answer together, None is what the checkpoint allows.
     """
 
     checkpoint: Path | str

@@ -7,7 +7,7 @@ from engine.serving.requests import Sampling
 
 
 class Sampler:
-    """Greedy at temperature 0, else from the nucleus `top_p` (Holtzman et al. 2020); same seed, same choices."""
+    """Greedy at temperature 0, else from the nucleus `top_p`; the same seed makes the same choices."""
 
     def __init__(self, sampling: Sampling) -> None:
         self._temperature = sampling.temperature

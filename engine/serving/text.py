@@ -9,7 +9,8 @@ from llguidance import LLTokenizer
 class TextDecoder:
     """Turns ids into text one by one, holding back the bytes of an unfinished character.
 
-    Works on the tokens' bytes: a decoder of whole texts may change its mind about what it has already given out.
+    Works on the tokens' bytes: a decoder of whole texts may change its mind about what it has already given
+    out.
     """
 
     def __init__(self, guide: LLTokenizer, control: Collection[int]) -> None:

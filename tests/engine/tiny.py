@@ -35,7 +35,8 @@ TEMPLATE = (
     "<|begin_of_sentence|>{% set pictures = namespace(count=0) %}"
     "{% for message in messages %}"
     "{% if message.role == 'system' %}{{ message.content }}\n{% else %}User: "
-    "{% for part in message.content %}{% if part.type == 'image' %}{% set pictures.count = pictures.count + 1 %}"
+    "{% for part in message.content %}"
+    "{% if part.type == 'image' %}{% set pictures.count = pictures.count + 1 %}"
     "Picture {{ pictures.count }}:<|IMAGE_START|><|image@placeholder|><|IMAGE_END|>"
     "{% else %}{{ part.text }}{% endif %}{% endfor %}{{ '\n' }}{% endif %}{% endfor %}"
     "Assistant: {% if enable_thinking %}<think>{% else %}<think>{{ '\n\n' }}</think>{{ '\n\n' }}{% endif %}"
@@ -95,10 +96,10 @@ class Shape:
             "intermediate_size": 64,
             "rms_norm_eps": 1e-6,
         }
-        ids = {name: SPECIAL_TOKENS.index(token) for name, token in IMAGE_TOKENS.items()}
-        return Ernie4_5_VLMoeConfig(
-            text_config=text, vision_config=vision, tie_word_embeddings=self.tied, **ids
-        )
+        config = Ernie4_5_VLMoeConfig(text_config=text, vision_config=vision, tie_word_embeddings=self.tied)
+        for name, token in IMAGE_TOKENS.items():
+            setattr(config, name, SPECIAL_TOKENS.index(token))
+        return config
 
 
 IMAGE_TOKENS = {
@@ -114,7 +115,8 @@ IMAGE_TOKENS = {
 def random_model(shape: Shape, seed: int) -> Ernie4_5_VLMoeForConditionalGeneration:
     """A model of transformers in which every weight matters: no bias is zero, no norm is one."""
     torch.manual_seed(seed)
-    model = Ernie4_5_VLMoeForConditionalGeneration(shape.config()).eval().float()
+    model = Ernie4_5_VLMoeForConditionalGeneration(shape.config())
+    model.train(mode=False)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "e_score_correction_bias" in name:
