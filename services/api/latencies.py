@@ -31,8 +31,8 @@ def latencies(results: Sequence[StoredResult]) -> tuple[Latency, ...]:
         "queue": [times.queue_ms for times in verdicts],
         "decode": [times.decode_ms for times in verdicts],
         "engine": [times.engine_ms for times in verdicts],
-        "verdict in all": [_total_ms(times) for times in verdicts],
-        "report in all": [_total_ms(times) for times in reports],
+        "verdict": [_total_ms(times) for times in verdicts],
+        "report": [_total_ms(times) for times in reports],
     }
     return tuple(_latency(stage, sorted(values)) for stage, values in stages.items() if values)
 

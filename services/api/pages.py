@@ -24,7 +24,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"moment": moment, "percent": percent, "span": span, "short": short}
+    made.filters |= {"clock": clock, "moment": moment, "percent": percent, "span": span, "short": short}
     return made
 
 
@@ -38,9 +38,14 @@ def page_headers() -> dict[str, str]:
     }
 
 
+def clock(value: datetime) -> str:
+    """A moment in UTC to the second, where UTC stands beside it: `2026-11-24 03:16:43`."""
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def moment(value: datetime) -> str:
     """A moment in UTC to the second: `2026-11-24 03:16:43 UTC`."""
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"{clock(value)} UTC"
 
 
 def percent(value: float) -> str:

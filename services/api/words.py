@@ -1,12 +1,15 @@
 """The state of the installation in sentences, worst news first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from services.api.plant import DEAD_LETTERS_COUNTED, PlantStatus, Queue
+from services.api.plant import DEAD_LETTERS_COUNTED, PlantStatus, Process, Queue
 from services.infra.names import Lane
 
 NEARLY_FULL = 0.8
 """Fraction of a store's memory from which it is worth a sentence."""
+
+MISSED_SECONDS = 3600.0
+"""How long a silent process is spoken of when another one does its work."""
 
 WAITS_FOR = {Lane.INSPECT: "verdict", Lane.DIAGNOSE: "report"}
 
@@ -26,15 +29,26 @@ def in_words(status: PlantStatus) -> tuple[str, ...]:
     return (*alarms(status), *news(status))
 
 
+def is_missed(process: Process, everyone: Sequence[Process]) -> bool:
+    """True for a silent process that a person should look for.
+
+    A restarted process comes back under a new name; its old one is worth a word for an hour only.
+    """
+    if process.is_alive:
+        return False
+    has_successor = any(other.is_alive and other.beat.kind == process.beat.kind for other in everyone)
+    return not has_successor or process.silent_seconds < MISSED_SECONDS
+
+
 def alarms(status: PlantStatus) -> Iterator[str]:
     """What needs a hand now."""
     if not any(process.is_live_worker for process in status.processes):
         yield "No worker is alive: parts will pass their deadlines. Start one with `python -m worker`."
     for process in status.processes:
-        if not process.is_alive:
+        if is_missed(process, status.processes):
             silence = span(process.silent_seconds)
             yield f"The {process.beat.kind} {process.beat.name} has been silent for {silence}."
-        elif process.beat.last_error:
+        if process.is_alive and process.beat.last_error:
             yield f"{process.beat.name} last failed with: {process.beat.last_error}"
     if status.dead_letters:
         number = "at least " * (status.dead_letters == DEAD_LETTERS_COUNTED) + str(status.dead_letters)
@@ -50,7 +64,7 @@ def news(status: PlantStatus) -> Iterator[str]:
     for model in status.models:
         yield f"{model.name} judges on {model.device or 'an unnamed device'}."
     for latency in status.latencies:
-        if latency.stage == "verdict in all":
+        if latency.stage == "verdict":
             yield (
                 f"Of the last {latency.count} verdicts half took up to {latency.p50_ms:.0f} ms "
                 f"and 99 of 100 up to {latency.p99_ms:.0f} ms from acceptance."

@@ -1,0 +1,188 @@
+"""A line for the API's tests: real stores, and a hand that does what worker and clerk do."""
+
+import io
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI
+from PIL import Image
+
+from schemas.job import DiagnosisJob, InspectionJob
+from schemas.report import Cause, Diagnosis, DiagnosisReport
+from schemas.verdict import ClassScore, Decision, ProcessingTimes, Verdict, Versions
+from services.api.app import create_app
+from services.infra.doorbell import MemoryDoorbell
+from services.infra.frames import FrameStore
+from services.infra.ledger import Heartbeat, Ledger
+from services.infra.names import Lane
+from services.infra.recipes import RecipeBook
+from services.infra.results import ResultStore
+from services.infra.settings import ApiSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = "worker-of-the-test"
+
+DIAGNOSIS = Diagnosis(
+    defect="scratch",
+    where="upper left",
+    severity="major",
+    evidence=("A thin bright line crosses the grooves.", "It does not follow the tool marks."),
+    probable_causes=(
+        Cause(cause="A chip dragged along the surface.", likelihood="high"),
+        Cause(cause="cannot tell", likelihood="cannot tell"),
+    ),
+    containment="Hold the lot and inspect every part of it.",
+    corrective_actions=("Clean the fixture.", "Check the coolant nozzle."),
+)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    """The bytes of a file with this picture."""
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def picture(seed: int = 0, width: int = 96, height: int = 80) -> Image.Image:
+    """A noisy picture that passes the quality gate; each seed makes another one."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def png(seed: int = 0) -> bytes:
+    """The bytes of a picture that passes the quality gate."""
+    return encoded(picture(seed))
+
+
+def form(key: str, *, data: bytes | None = None, **fields: str) -> dict[str, Any]:
+    """The arguments of a complete multipart submission; `fields` are added or replaced."""
+    return {
+        "headers": {"Idempotency-Key": key},
+        "data": {"recipe_id": "surface", "part_id": "SN-1"} | fields,
+        "files": {"image": ("part.png", png() if data is None else data)},
+    }
+
+
+@dataclass(frozen=True)
+class Line:
+    """The stores of one application, and the work that other processes would do on them."""
+
+    settings: ApiSettings
+    ledger: Ledger
+    frames: FrameStore
+    results: ResultStore
+    doorbell: MemoryDoorbell
+    recipes: RecipeBook
+
+    def app(self, **changes: object) -> FastAPI:
+        """The application over these stores; `changes` are settings."""
+        settings = self.settings.model_copy(update=changes)
+        return create_app(settings, self.ledger, self.frames, self.results, self.doorbell, self.recipes)
+
+    def decide(self, defect_probability: float = 0.93) -> Verdict:
+        """Give the oldest waiting part a verdict, as a worker does."""
+        (entry,) = self.ledger.read(Lane.INSPECT, WORKER, 1)
+        assert isinstance(entry.job, InspectionJob)
+        verdict = self._verdict(entry.job, defect_probability)
+        diagnosis = None
+        if verdict.decision is not Decision.ACCEPT:
+            diagnosis = DiagnosisJob(
+                result_id=verdict.result_id,
+                job_id=verdict.job_id,
+                part=verdict.part,
+                frame=verdict.frame,
+                verdict=verdict,
+                creation_time=verdict.creation_time,
+            )
+        self.ledger.commit_verdict(entry, verdict, diagnosis)
+        return verdict
+
+    def diagnose(self, diagnosis: Diagnosis = DIAGNOSIS) -> DiagnosisReport:
+        """Write the oldest waiting report, as a worker does."""
+        (entry,) = self.ledger.read(Lane.DIAGNOSE, WORKER, 1)
+        assert isinstance(entry.job, DiagnosisJob)
+        verdict = entry.job.verdict
+        report = DiagnosisReport(
+            result_id=verdict.result_id,
+            job_id=verdict.job_id,
+            part=verdict.part,
+            frame=verdict.frame,
+            decision=verdict.decision,
+            defect_class=verdict.defect_class,
+            diagnosis=diagnosis,
+            reasoning="A thin bright line runs across the grooves at the upper left. It is a scratch.",
+            versions=verdict.versions,
+            processing_times=verdict.processing_times,
+            creation_time=datetime.now(UTC),
+        )
+        self.ledger.commit_report(entry, report)
+        return report
+
+    def store(self) -> None:
+        """Move what is decided and written into the database, and drop the pixels, as the clerk does."""
+        entries = self.ledger.read_results("clerk-of-the-test", 1000)
+        for entry in entries:
+            if entry.verdict is not None:
+                self.results.save_verdict(entry.verdict)
+            if entry.report is not None:
+                self.results.save_report(entry.report)
+            if entry.stage.is_final:
+                self.frames.delete(entry.result_id)
+        self.ledger.acknowledge_results(entries)
+
+    def beat(self, *, age_seconds: float = 0.0, kind: str = "worker") -> None:
+        """Give a sign of life of a process, now or some seconds ago."""
+        now = datetime.now(UTC)
+        self.ledger.heartbeat(
+            Heartbeat(
+                name=f"{kind}-1@line",
+                kind=kind,
+                moment=now - timedelta(seconds=age_seconds),
+                started_at=now - timedelta(hours=1),
+                finished=7,
+                lanes=(Lane.INSPECT, Lane.DIAGNOSE),
+                model_name="lynceus-starter" if kind == "worker" else None,
+                model_digest="ab" * 32 if kind == "worker" else None,
+                device="cpu" if kind == "worker" else None,
+                code_version="0.1.0",
+            )
+        )
+
+    def _verdict(self, job: InspectionJob, defect_probability: float) -> Verdict:
+        recipe = self.recipes.get(job.part.recipe_id)
+        limits = recipe.thresholds
+        decision = Decision.REVIEW
+        if defect_probability < limits.accept_below:
+            decision = Decision.ACCEPT
+        elif defect_probability >= limits.reject_from:
+            decision = Decision.REJECT
+        good, first, *others = (defect.name for defect in recipe.classes)
+        shares = {good: 1 - defect_probability, first: defect_probability} | dict.fromkeys(others, 0.0)
+        now = datetime.now(UTC)
+        return Verdict(
+            result_id=job.result_id,
+            job_id=job.job_id,
+            part=job.part,
+            frame=job.frame,
+            decision=decision,
+            defect_class=None if decision is Decision.ACCEPT else first,
+            defect_probability=defect_probability,
+            scores=tuple(ClassScore(name=name, probability=share) for name, share in shares.items()),
+            versions=Versions(
+                code_version="0.1.0",
+                model_name="lynceus-starter",
+                model_digest="ab" * 32,
+                recipe_digest=recipe.digest,
+            ),
+            processing_times=ProcessingTimes(
+                start_time=now - timedelta(milliseconds=50),
+                end_time=now,
+                queue_ms=10.0,
+                decode_ms=4.0,
+                engine_ms=40.0,
+            ),
+            creation_time=now,
+            is_simulated=job.is_simulated,
+        )

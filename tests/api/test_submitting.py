@@ -1,0 +1,151 @@
+"""What a caller gets when it hands in a part: one job per key, and a mend for every mistake."""
+
+import asyncio
+import base64
+import hashlib
+from dataclasses import replace
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from services.infra.ledger import MemoryLedger
+from services.infra.names import Lane
+from tests.api.conftest import Submit
+from tests.api.line import Line, encoded, form, png
+
+
+def test_an_image_becomes_a_waiting_job(submit: Submit, client: httpx.Client, line: Line) -> None:
+    """202 with the place to ask, a job in the lane, its image in the frame store, and the doorbell rung."""
+    answer = submit(lot_id="LOT-7", camera_id="camera-2")
+
+    assert answer.status_code == 202
+    body = answer.json()
+    assert answer.headers["Location"] == body["links"]["self"] == f"/v1/inspections/{body['result_id']}"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert body["part"] == {
+        "part_id": "SN-1",
+        "lot_id": "LOT-7",
+        "station_id": "station-surface",
+        "camera_id": "camera-2",
+        "recipe_id": "surface",
+        "recipe_version": 1,
+    }
+    assert line.ledger.waiting(Lane.INSPECT) == 1
+    assert line.frames.get(body["result_id"]) == png()
+    assert line.doorbell.waiting == {Lane.INSPECT}
+    found = client.get(answer.headers["Location"])
+    assert found.json()["stage"] == "waiting"
+    assert "Retry-After" in found.headers
+
+
+def test_json_with_base64_asks_for_the_same_as_a_form(
+    submit: Submit, client: httpx.Client, line: Line
+) -> None:
+    """The two ways to send one request are one request: the second is the first again."""
+    first = submit()
+    body = {"recipe_id": "surface", "part_id": "SN-1", "image_base64": base64.b64encode(png()).decode()}
+    second = client.post("/v1/inspections", headers={"Idempotency-Key": "key-1"}, json=body)
+
+    assert second.status_code == 202
+    assert second.json() == first.json()
+    assert line.ledger.waiting(Lane.INSPECT) == 1
+
+
+def test_a_kept_image_is_inspected_again_by_reference(
+    submit: Submit, client: httpx.Client, line: Line
+) -> None:
+    """Result id and digest stand for the image; the new job has its own copy of it."""
+    first = submit().json()
+    body = {
+        "recipe_id": "board",
+        "part_id": "SN-1",
+        "frame_of": first["result_id"],
+        "frame_digest": first["frame"]["digest"],
+    }
+    second = client.post("/v1/inspections", headers={"Idempotency-Key": "key-2"}, json=body)
+
+    assert second.status_code == 202
+    assert second.json()["part"]["station_id"] == "station-board"
+    assert line.frames.get(second.json()["result_id"]) == png()
+
+
+def test_a_reference_to_another_image_than_named_is_refused(submit: Submit, client: httpx.Client) -> None:
+    """The digest guards against judging a picture that the caller did not mean."""
+    first = submit().json()
+    body = {
+        "recipe_id": "board",
+        "part_id": "SN-1",
+        "frame_of": first["result_id"],
+        "frame_digest": hashlib.sha256(b"another").hexdigest(),
+    }
+    answer = client.post("/v1/inspections", headers={"Idempotency-Key": "key-2"}, json=body)
+
+    assert answer.status_code == 422
+    assert first["frame"]["digest"] in answer.json()["detail"]
+
+
+def test_a_hundred_posts_with_one_key_make_one_job(line: Line) -> None:
+    """All of them get the same 202, whoever came first."""
+
+    async def post_all() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=line.app())
+        async with httpx.AsyncClient(transport=transport, base_url="http://line") as client:
+            return await asyncio.gather(
+                *(client.post("/v1/inspections", **form("the-same")) for _ in range(100))
+            )
+
+    answers = asyncio.run(post_all())
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.text for answer in answers}) == 1
+    assert line.ledger.waiting(Lane.INSPECT) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"part_id": "SN-2"}, {"recipe_id": "board"}, {"deadline_ms": "77"}, {"is_simulated": "true"}]
+)
+def test_the_same_key_with_another_request_is_refused(
+    submit: Submit, line: Line, change: dict[str, str]
+) -> None:
+    """422, and the first job stays as it was."""
+    submit()
+    answer = submit(**change)
+
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "duplicate-conflict"
+    assert line.ledger.waiting(Lane.INSPECT) == 1
+
+
+def test_the_same_key_with_another_image_is_refused(submit: Submit, line: Line) -> None:
+    """422, and the image kept is the first one."""
+    result_id = submit().json()["result_id"]
+    answer = submit(data=png(seed=1))
+
+    assert answer.status_code == 422
+    assert line.frames.get(result_id) == png()
+
+
+def test_a_key_whose_job_is_long_finished_is_refused(submit: Submit, line: Line) -> None:
+    """When only the database remembers the result, a new image must not be answered with the old verdict."""
+    submit()
+    verdict = line.decide(0.01)
+    line.store()
+    forgetful = replace(line, ledger=MemoryLedger())
+    with TestClient(forgetful.app()) as client:
+        answer = client.post("/v1/inspections", **form("key-1", data=png(seed=9)))
+
+    assert answer.status_code == 422
+    assert verdict.result_id in answer.json()["detail"]
+
+
+def test_a_dark_frame_is_taken_and_marked_as_unusable(submit: Submit, line: Line) -> None:
+    """The part exists and must end in a verdict, so the gate records it instead of refusing it."""
+    answer = submit(data=encoded(Image.new("RGB", (96, 80), (2, 2, 2))))
+
+    assert answer.status_code == 202
+    state = line.ledger.state(answer.json()["result_id"])
+    assert state is not None
+    assert state.job.unusable_reason is not None
+    assert "dark" in state.job.unusable_reason
