@@ -167,6 +167,9 @@ def _unreadable(kind: str, error: BaseException) -> FrameInvalid:
 
 
 def _orientation(image: Image.Image) -> int:
+    # Pillow turns TIFF upright itself while it loads, and gives the upright size before.
+    if image.format == "TIFF":
+        return 1
     # The base class's getexif: PNG's own would decode all pixels to look for EXIF behind them.
     return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
 

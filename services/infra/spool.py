@@ -134,7 +134,8 @@ class Spool:
             for suffix, content in ((_FRAME, data), (_JOB, text)):
                 _write_synced(self._path(name, suffix), content)
         except OSError:
-            self._path(name, _FRAME).unlink(missing_ok=True)
+            for suffix in (_FRAME, _FRAME + _UNFINISHED, _JOB + _UNFINISHED):
+                self._path(name, suffix).unlink(missing_ok=True)
             raise
 
     def _read_pair(self, name: str) -> Spooled:

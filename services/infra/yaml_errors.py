@@ -57,6 +57,18 @@ def field_names(model: type[BaseModel]) -> list[str]:
     return sorted({name for part in models for name in part.get("properties", {})})
 
 
+def without_echoes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """The errors less those that only echo others: a list is not too short because its items are wrong."""
+    places = [error["loc"] for error in errors]
+
+    def is_echo(error: ErrorDetails) -> bool:
+        depth = len(error["loc"])
+        inside = any(len(place) > depth and place[:depth] == error["loc"] for place in places)
+        return error["type"] == "too_short" and inside
+
+    return [error for error in errors if not is_echo(error)]
+
+
 def field_error(path: Path, root: yaml.Node, error: ErrorDetails, known: Sequence[str]) -> FieldError:
     """The error for one value that the model refused; `known` are the field names it might have meant."""
     location, kind = _without_tags(root, error["loc"]), error["type"]

@@ -23,7 +23,8 @@ def read_message(path: Path, model: type[M], kind: type[LynceusError]) -> M:
         message = model.model_validate(data)
     except ValidationError as error:
         known = yaml_errors.field_names(model)
-        errors += [yaml_errors.field_error(path, root, item, known) for item in error.errors()]
+        causes = yaml_errors.without_echoes(error.errors())
+        errors += [yaml_errors.field_error(path, root, item, known) for item in causes]
     if errors:
         raise invalid(kind, sorted(errors, key=lambda item: item.line or 0))
     return message

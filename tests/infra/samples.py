@@ -23,7 +23,9 @@ _TIMES = ProcessingTimes(start_time=MOMENT, end_time=MOMENT, queue_ms=1.0, decod
 _VERSIONS = Versions(code_version="0.1.0", model_name="tiny", model_digest=DIGEST, recipe_digest=DIGEST)
 
 
-def part(part_id: str = "part-1", station_id: str = "station-1", lot_id: str | None = "lot-1") -> PartIdentity:
+def part(
+    part_id: str = "part-1", station_id: str = "station-1", lot_id: str | None = "lot-1"
+) -> PartIdentity:
     """A part under recipe `surface`."""
     return PartIdentity(
         part_id=part_id,

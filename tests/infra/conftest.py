@@ -1,0 +1,44 @@
+"""Stores to test the same promises on: in memory, and on real servers."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from services.infra.frames import FrameStore, MemoryFrames, RedisFrames
+from services.infra.ledger import Ledger, MemoryLedger, RedisLedger
+
+NEVER_MS = 600_000
+AT_ONCE_MS = 1
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """Runs a test once on each adapter."""
+    return str(request.param)
+
+
+def _ledger(kind: str, claim_idle_ms: int, request: pytest.FixtureRequest) -> Ledger:
+    if kind == "memory":
+        return MemoryLedger(claim_idle_ms)
+    return RedisLedger(request.getfixturevalue("ledger_redis").url, claim_idle_ms)
+
+
+@pytest.fixture
+def ledger(store_kind: str, request: pytest.FixtureRequest) -> Ledger:
+    """A ledger where no consumer is ever taken for dead, however slow the machine."""
+    return _ledger(store_kind, NEVER_MS, request)
+
+
+@pytest.fixture
+def hasty_ledger(store_kind: str, request: pytest.FixtureRequest) -> Ledger:
+    """A ledger where a consumer is taken for dead after a millisecond of silence."""
+    return _ledger(store_kind, AT_ONCE_MS, request)
+
+
+@pytest.fixture
+def frames(store_kind: str, request: pytest.FixtureRequest) -> Iterator[FrameStore]:
+    """A frame store of each kind."""
+    if store_kind == "memory":
+        yield MemoryFrames()
+    else:
+        yield RedisFrames(request.getfixturevalue("frames_redis").url)
