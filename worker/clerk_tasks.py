@@ -5,12 +5,12 @@ from typing import Any
 import structlog
 from celery import Celery, Task
 
-from services.infra.errors import LynceusError, StoreError
+from services.infra.errors import StoreError
 from services.infra.names import CLERK_TASK, SUBMIT_TASK
 from services.infra.submission import Submission
 from worker.clerk import Clerk
 from worker.clerk_bell import ClerkBell
-from worker.submit import submit
+from worker.submit import receive
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ def register_submit(app: Celery, submission: Submission) -> Task:
     """`lynceus.submit` on the queue `clerk`: another program's part.
 
     It is acknowledged late and is idempotent by its `result_id`: a clerk that dies over it, or a store that
-    is away, only makes it come again. What is wrong in the message itself is refused once and counted.
+    is away, only makes it come again.
     """
 
     @app.task(
@@ -49,11 +49,8 @@ def register_submit(app: Celery, submission: Submission) -> Task:
     )
     def run_submit(self: Task, message: dict[str, Any]) -> None:
         try:
-            submit(message, submission)
+            receive(message, submission)
         except StoreError as error:
             raise self.retry(exc=error, countdown=error.retry_after) from error
-        except LynceusError as error:
-            submission.ledger.count("submit_refused")
-            log.warning("submit_refused", problem=error.problem().model_dump(exclude_none=True))
 
     return run_submit

@@ -1,5 +1,7 @@
 """From a recipe and a frame to the engine's prompt and choices."""
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,8 @@ def choices(recipe: Recipe) -> tuple[str, ...]:
 
 def _fill(text: str, recipe: Recipe) -> str:
     # Not str.format: a recipe's text may hold braces of its own.
-    return text.replace("{classes}", ", ".join(choices(recipe))).replace("{part}", recipe.part)
+    words = {"{part}": recipe.part, "{classes}": ", ".join(choices(recipe))}
+    return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], text)
 
 
 def inspect_text(recipe: Recipe) -> str:

@@ -2,18 +2,25 @@
 
 import base64
 import binascii
+import json
 from typing import Any
 
+import structlog
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from schemas.base import Message
 from schemas.problem import FieldError
-from services.infra.errors import BadRequest, FrameTooLarge
+from services.infra.errors import BadRequest, FrameTooLarge, LynceusError, StoreError
 from services.infra.submission import Accepted, Submission, SubmissionRequest
+
+MAX_PAYLOAD = 2_000
+"""Characters of a refused message that are kept; enough to see what it was."""
 
 MAX_IMAGE_BYTES = 20_000_000
 """As large as an upload over REST may be by default; anything larger does not belong in a queue."""
+
+log = structlog.get_logger()
 
 
 class SubmitMessage(Message):
@@ -23,7 +30,23 @@ class SubmitMessage(Message):
     image: str = Field(min_length=1)
 
 
-def submit(message: dict[str, Any], submission: Submission) -> Accepted:
+def receive(message: dict[str, Any], submission: Submission) -> None:
+    """Accepts the part, or puts the refusal among the dead letters: a queue has no caller to tell.
+
+    Raises StoreError; the same message may then be received again.
+    """
+    try:
+        accept(message, submission)
+    except StoreError:
+        raise
+    except LynceusError as error:
+        problem = error.problem()
+        log.warning("submit_refused", code=problem.code, detail=problem.detail)
+        submission.ledger.count("submit_refused")
+        submission.ledger.refuse(_claimed_id(message), problem, _without_image(message))
+
+
+def accept(message: dict[str, Any], submission: Submission) -> Accepted:
     """Accepts the part as an upload over REST would; the same message again changes nothing.
 
     Raises BadRequest naming every wrong field, FrameTooLarge, and what Submission.accept raises.
@@ -53,6 +76,16 @@ def _field_error(item: ErrorDetails) -> FieldError:
         detail=item["msg"],
         mend=f"correct or remove {field}",
     )
+
+
+def _claimed_id(message: dict[str, Any]) -> str:
+    """What the message calls its result, for the dead letter; empty when it does not say."""
+    request = message.get("request")
+    return str(request.get("result_id", "")) if isinstance(request, dict) else ""
+
+
+def _without_image(message: dict[str, Any]) -> str:
+    return json.dumps({key: value for key, value in message.items() if key != "image"})[:MAX_PAYLOAD]
 
 
 def _image(text: str) -> bytes:

@@ -56,7 +56,10 @@ def painted(index: int, trait: Trait = Trait.HARMLESS, side: int = 64) -> NDArra
 
 
 class FakeEngine:
-    """Scores and writes in threads of its own; `gate`, while it is cleared, holds reports back."""
+    """Scores and writes in threads of its own.
+
+    `gate`, while it is cleared, holds reports back; `writing` is set when the first one has begun.
+    """
 
     def __init__(self, digest: str = "d" * 64) -> None:
         self.info = EngineInfo(
@@ -69,6 +72,7 @@ class FakeEngine:
         )
         self.gate = threading.Event()
         self.gate.set()
+        self.writing = threading.Event()
         self.scored = 0
         self.before_score: Callable[[], object] = lambda: None
         self._scorer = ThreadPoolExecutor(8)
@@ -124,6 +128,7 @@ class FakeEngine:
         return self._writer.submit(self._write, index, trait)
 
     def _write(self, index: int, trait: Trait) -> Completion:
+        self.writing.set()
         self.gate.wait()
         if trait is Trait.KILLER:
             os.kill(os.getpid(), signal.SIGKILL)

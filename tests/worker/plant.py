@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -101,6 +102,13 @@ class Plant:
     def work(self) -> None:
         """One whole shift."""
         self.shift().run(Lane.INSPECT)
+
+    def work_until_empty(self, seconds: float = 20.0) -> None:
+        """Shifts, one ring after the other, until no lane holds anything."""
+        ends_at = time.monotonic() + seconds
+        while any(self.ledger.waiting(lane) for lane in Lane):
+            assert time.monotonic() < ends_at, "the lanes do not run dry"
+            self.work()
 
     def state(self, result_id: str) -> JobState:
         """What the ledger knows of a part; it must know it."""

@@ -1,0 +1,177 @@
+"""The report lane: what becomes of an escalated part, and that verdicts never wait for it."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from engine import Completion
+from schemas.report import Diagnosis, ReportState
+from schemas.verdict import Decision
+from services.infra.errors import EngineFailed
+from services.infra.ledger import RedisLedger, Stage
+from services.infra.names import Lane
+from services.infra.redis_server import RedisServer
+from tests.conftest import WaitUntil
+from tests.worker.fake_engine import DIAGNOSIS, TIMINGS, FakeEngine, Trait
+from tests.worker.plant import DENT, GOOD, SCRATCH, Plant
+from worker.diagnosis import SCHEMA, Reporter, parse, sampling
+from worker.inspection import Inspector
+
+
+def completion(content: str, finish_reason: str = "stop") -> Completion:
+    """What a model wrote, as the engine returns it."""
+    return Completion("", content, 1, 1, "length" if finish_reason == "length" else "stop", TIMINGS)
+
+
+def test_an_escalated_part_gets_a_draft_report(plant: Plant) -> None:
+    """A rejected part is written up under its own verdict and waits for a signature."""
+    plant.submit("dented", DENT)
+    plant.work()
+    state = plant.state("dented")
+    assert state.stage is Stage.REPORTED
+    assert state.report is not None
+    assert state.report.state is ReportState.DRAFT
+    assert state.report.decision is Decision.REJECT
+    assert state.report.defect_class == "dent"
+    assert state.report.diagnosis.defect == "class 2"
+    assert state.report.reasoning == "I see something."
+    assert state.report.versions == plant.verdict("dented").versions
+
+
+def test_only_what_the_recipe_escalates_is_written_up(plant: Plant) -> None:
+    """An accepted part and one that was not inspected end with their verdict."""
+    plant.submit("good", GOOD)
+    plant.submit("dark", unusable_reason="the frame is dark")
+    plant.work()
+    assert plant.state("good").stage is Stage.DECIDED
+    assert plant.state("dark").stage is Stage.DECIDED
+    assert plant.ledger.waiting(Lane.DIAGNOSE) == 0
+
+
+def test_verdicts_go_first_while_a_report_is_written(plant: Plant, wait_until: WaitUntil) -> None:
+    """A part that arrives in the middle of a report has its verdict before the report is done."""
+    plant.engine.gate.clear()
+    plant.submit("dented", DENT)
+    shift = threading.Thread(target=plant.work)
+    shift.start()
+    wait_until(plant.engine.writing.is_set)
+    plant.submit("urgent", GOOD)
+    wait_until(lambda: plant.state("urgent").stage is Stage.DECIDED)
+    assert plant.state("dented").stage is Stage.DIAGNOSING
+    plant.engine.gate.set()
+    shift.join(20)
+    assert plant.state("dented").stage is Stage.REPORTED
+
+
+def test_a_report_that_is_cut_off_is_tried_again_and_then_buried(plant: Plant) -> None:
+    """Text that ends before the report does is a failure three times over; the verdict stands."""
+    plant.submit("endless", SCRATCH, Trait.ENDLESS_REPORT)
+    plant.work()
+    state = plant.state("endless")
+    assert state.stage is Stage.DEAD
+    assert state.problem is not None
+    assert state.problem.code == "deliveries-exhausted"
+    assert "finish reason 'length'" in state.problem.detail
+    assert state.verdict is not None
+    assert state.verdict.decision is Decision.REJECT
+    assert plant.ledger.dead_letters(1)[0].deliveries == 3
+
+
+def test_a_report_without_its_frame_is_a_dead_letter(plant: Plant) -> None:
+    """A report cannot be written about pixels that are gone, and somebody gets to know it."""
+    plant.submit("dented", DENT)
+    Inspector(plant.station()).step()
+    plant.frames.delete("dented")
+    plant.work()
+    problem = plant.state("dented").problem
+    assert problem is not None
+    assert problem.code == "frame-missing"
+
+
+def test_a_worker_asked_to_stop_hands_its_report_back(plant: Plant, wait_until: WaitUntil) -> None:
+    """A report in the making goes back uncounted, and the next worker writes it."""
+    plant.engine.gate.clear()
+    plant.submit("dented", DENT)
+    shift = threading.Thread(target=plant.work)
+    shift.start()
+    wait_until(plant.engine.writing.is_set)
+    plant.stop.set()
+    shift.join(20)
+    assert plant.state("dented").stage is Stage.DIAGNOSING
+    (entry,) = plant.ledger.read(Lane.DIAGNOSE, "next-worker", 1)
+    assert entry.deliveries == 1
+    plant.ledger.release([entry])
+    plant.stop.clear()
+    plant.engine.gate.set()
+    plant.work()
+    assert plant.state("dented").stage is Stage.REPORTED
+
+
+def test_a_long_report_keeps_its_claim(
+    plant: Plant, ledger_redis: RedisServer, wait_until: WaitUntil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is alive is not robbed of a report that takes longer than the claim."""
+    ledger = RedisLedger(ledger_redis.url, claim_idle_ms=3000)
+    plant = replace(plant, ledger=ledger, claim_idle_ms=3000)
+    renewed: list[int] = []
+    renew = ledger.renew
+    monkeypatch.setattr(ledger, "renew", lambda *held: (renewed.append(1), renew(*held))[1])
+    plant.engine.gate.clear()
+    plant.submit("dented", DENT)
+    shift = threading.Thread(target=plant.work)
+    shift.start()
+    wait_until(plant.engine.writing.is_set)
+    wait_until(lambda: len(renewed) >= 4)  # a renewal each third of the claim: by now it would have run out
+    assert ledger.read(Lane.DIAGNOSE, "thief", 1) == []
+    plant.engine.gate.set()
+    shift.join(20)
+    assert plant.state("dented").stage is Stage.REPORTED
+
+
+def test_a_report_is_written_once(plant: Plant, ledger_redis: RedisServer) -> None:
+    """Two workers with the same report in hand commit one."""
+    plant.submit("dented", DENT)
+    Inspector(plant.station()).step()
+    plant.engine.gate.clear()
+    slow = threading.Thread(target=Reporter(plant.station("slow"), lambda: None).step)
+    slow.start()
+    assert plant.engine.writing.wait(10)
+    impatient = replace(plant, ledger=RedisLedger(ledger_redis.url, claim_idle_ms=1), engine=FakeEngine())
+    assert Reporter(impatient.station("other"), lambda: None).step()
+    first = plant.state("dented").report
+    plant.engine.gate.set()
+    slow.join(20)
+    assert first is not None
+    assert plant.state("dented").report == first
+    results = plant.ledger.read_results("clerk", 10)
+    assert [result.stage for result in results] == [Stage.DIAGNOSING, Stage.REPORTED]
+    impatient.engine.close()
+
+
+def test_the_schema_keeps_the_order_of_the_report() -> None:
+    """The model writes what it sees before what follows from it."""
+    assert list(SCHEMA["properties"]) == list(Diagnosis.model_fields)
+    assert list(SCHEMA["properties"]) == list(DIAGNOSIS)
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"defect": "scratch"}', '"scratch"'])
+def test_text_that_is_no_report_is_a_typed_failure(content: str) -> None:
+    """Whatever stands where the report should be, the error says so and how to mend it."""
+    with pytest.raises(EngineFailed) as caught:
+        parse(completion(content, "length"))
+    assert caught.value.mend
+
+
+def test_a_retry_does_not_repeat_the_same_words() -> None:
+    """The first delivery is greedy; each later one samples with a seed of its own."""
+    first, second, third = (sampling(deliveries, 4096) for deliveries in (1, 2, 3))
+    assert first.temperature == 0.0
+    assert second.temperature > 0.0
+    assert second.seed != third.seed
+
+
+@pytest.mark.parametrize("context", [256, 2048, 131_072])
+def test_a_report_leaves_room_for_its_prompt(context: int) -> None:
+    """However small the model's context, half of it is left to the words and the image."""
+    assert sampling(1, context).max_tokens <= context // 2

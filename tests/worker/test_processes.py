@@ -1,0 +1,198 @@
+"""Real worker processes on real Redis, killed at any moment; each part is counted from outside."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from services.infra.doorbell import Doorbell
+from services.infra.errors import StoreUnavailable
+from services.infra.frames import RedisFrames
+from services.infra.ledger import RedisLedger, ResultEntry, Stage
+from services.infra.names import CLERK_QUEUE, SUBMIT_TASK, Lane
+from services.infra.recipes import RecipeBook
+from services.infra.redis_server import RedisServer
+from services.infra.results import ResultFilters, SqlResults
+from tests.conftest import ROOT, FreshRedis, WaitUntil
+from tests.worker.fake_engine import FakeEngine, Trait
+from tests.worker.plant import DENT, GOOD, Plant, write_recipe
+from tests.worker.test_submit import message
+from worker.app import create_app
+
+# Each start of a worker imports torch, which takes long on a busy machine.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PATIENCE = 200.0
+
+
+@dataclass
+class Site:
+    """A plant whose workers are other processes."""
+
+    plant: Plant
+    ledger_server: RedisServer
+    environment: dict[str, str]
+
+    @contextmanager
+    def process(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A process of the product, killed at the end of the block if it still runs."""
+        process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=self.environment)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def worker(self, number: int) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """A GPU worker with the painted engine."""
+        return self.process("-m", "tests.worker.worker_process", str(number))
+
+    def is_drained(self) -> bool:
+        """Whether no lane holds anything; a ledger that is away is not drained."""
+        with suppress(StoreUnavailable):
+            return not any(self.plant.ledger.waiting(lane) for lane in Lane)
+        return False
+
+
+@pytest.fixture
+def site(fresh_redis: FreshRedis, frames_redis: RedisServer, tmp_path: Path) -> Iterator[Site]:
+    """A ledger that may be killed, a frame store, one recipe, and the settings of the processes."""
+    server = fresh_redis()
+    recipes = write_recipe(tmp_path / "recipes")
+    engine = FakeEngine()
+    plant = Plant(
+        ledger=RedisLedger(server.url, claim_idle_ms=3000),
+        frames=RedisFrames(frames_redis.url),
+        recipes=RecipeBook(recipes),
+        engine=engine,
+        bell=Doorbell(server.url),
+    )
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "LYNCEUS_LEDGER_URL": server.url,
+        "LYNCEUS_FRAMES_URL": frames_redis.url,
+        "LYNCEUS_DATABASE_URL": f"sqlite:///{tmp_path}/lynceus.db",
+        "LYNCEUS_RECIPES_DIR": str(recipes),
+        "LYNCEUS_ARCHIVE_DIR": str(tmp_path / "archive"),
+        "LYNCEUS_CLAIM_IDLE_MS": "3000",
+    }
+    yield Site(plant, server, environment)
+    engine.close()
+
+
+def all_results(plant: Plant) -> list[ResultEntry]:
+    """Everything the workers handed to the clerk."""
+    results: list[ResultEntry] = []
+    while entries := plant.ledger.read_results("auditor", 100):
+        results += entries
+    return results
+
+
+def test_workers_are_killed_and_redis_restarts_and_each_part_ends_once(
+    site: Site, wait_until: WaitUntil
+) -> None:
+    """SIGKILL in the middle of batches, a frame that kills its worker each time, Redis killed under load.
+
+    Counted from outside: every accepted part has exactly one verdict and one terminal state, every escalated
+    part exactly one report, and the killer frame is the only dead letter.
+    """
+    plant = site.plant
+    accepted = [f"part-{number}" for number in range(60)]
+    for number, result_id in enumerate(accepted):
+        plant.submit(result_id, DENT if number % 3 == 0 else GOOD, seconds_left=3600.0)
+    plant.submit("killer", GOOD, Trait.KILLER, seconds_left=3600.0)
+    started = 0
+    for at_most_waiting in (50, 35):
+        started += 1
+        with site.worker(started) as worker:
+            wait_until(lambda: plant.ledger.waiting(Lane.INSPECT) <= at_most_waiting, PATIENCE)  # noqa: B023
+            worker.send_signal(signal.SIGKILL)
+            worker.wait()
+    site.ledger_server.kill()
+    site.ledger_server.start()
+    while not site.is_drained():
+        started += 1
+        assert started < 12, "the killer frame is not buried"
+        with site.worker(started) as worker:
+            wait_until(lambda: site.is_drained() or worker.poll() is not None, PATIENCE)
+    results = all_results(plant)
+    verdicts = Counter(entry.result_id for entry in results if entry.verdict)
+    reports = Counter(entry.result_id for entry in results if entry.report)
+    assert verdicts == Counter([*accepted, "killer"])
+    assert reports == Counter(accepted[::3])
+    assert {plant.state(result_id).stage for result_id in accepted[::3]} == {Stage.REPORTED}
+    assert {plant.state(result_id).stage for result_id in accepted[1::3]} == {Stage.DECIDED}
+    assert [letter.result_id for letter in plant.ledger.dead_letters(10)] == ["killer"]
+
+
+def test_a_worker_survives_redis_and_stops_cleanly(site: Site, wait_until: WaitUntil) -> None:
+    """Redis is killed and restarted under an idle worker, which goes on by itself; SIGTERM ends it with 0."""
+    plant = site.plant
+    with site.worker(1) as worker:
+        plant.submit("before", GOOD, seconds_left=3600.0)
+        wait_until(lambda: plant.state("before").stage is Stage.DECIDED, PATIENCE)
+        site.ledger_server.kill()
+        site.ledger_server.start()
+        plant.submit("after", DENT, seconds_left=3600.0)
+        wait_until(lambda: plant.state("after").stage is Stage.REPORTED, PATIENCE)
+        (beat,) = plant.ledger.heartbeats()
+        assert beat.kind == "worker"
+        assert beat.model_name == "fake"
+        assert beat.lanes == tuple(Lane)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(PATIENCE) == 0
+
+
+def test_a_part_sent_through_the_queue_ends_in_the_database(
+    site: Site, tmp_path: Path, wait_until: WaitUntil
+) -> None:
+    """Another program's task becomes a verdict, and the clerk stores it; both processes stop at SIGTERM."""
+    app = create_app(site.ledger_server.url)
+    results = SqlResults(f"sqlite:///{tmp_path}/lynceus.db")
+    with site.process("-m", "worker", "clerk") as clerk, site.worker(1) as worker:
+        sent = message(result_id="sent", deadline_ms=600_000)
+        app.send_task(SUBMIT_TASK, args=[sent], queue=CLERK_QUEUE)
+        wait_until(lambda: results.page(ResultFilters(), None, 10).results, PATIENCE)
+        assert results.get("sent").verdict == site.plant.verdict("sent")
+        for process in (worker, clerk):
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("LYNCEUS_CHECKPOINT", "no/such/folder", "no/such/folder"),
+        ("LYNCEUS_BATCH_SIZE", "many", "LYNCEUS_BATCH_SIZE"),
+        ("LYNCEUS_DEVICE", "cuda:99", "cuda:99"),
+    ],
+)
+def test_what_keeps_a_worker_from_starting_is_told_in_words(
+    site: Site, variable: str, value: str, words: str
+) -> None:
+    """A wrong setting, checkpoint or device ends the process with 78, its mend and no stack trace."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "worker"],
+        cwd=ROOT,
+        env=site.environment | {variable: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 78
+    assert words in ended.stderr
+    assert "mend:" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_clerk_runs_without_torch() -> None:
+    """The clerk's machine needs neither a GPU nor the engine's libraries."""
+    code = "import sys, worker.desk; assert 'torch' not in sys.modules and 'engine' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -1,0 +1,12 @@
+"""A GPU worker as a process of its own, with the engine whose answers are painted into the frames."""
+
+import sys
+from typing import cast
+
+from engine import Engine
+from services.infra.settings import WorkerSettings, load_settings
+from tests.worker.fake_engine import FakeEngine
+from worker.gpu import serve_with
+
+if __name__ == "__main__":
+    sys.exit(serve_with(cast(Engine, FakeEngine()), load_settings(WorkerSettings), f"worker-{sys.argv[1]}"))
