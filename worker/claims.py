@@ -9,6 +9,7 @@ from typing import Any
 from engine import EngineClosed
 from services.infra.errors import StoreError
 from services.infra.ledger import Entry, Ledger
+from services.infra.names import Lane
 
 RENEWALS_PER_CLAIM = 3
 """One sign of life may get lost, and a second, before another worker takes an entry over."""
@@ -21,7 +22,7 @@ class Claims:
         self._ledger = ledger
         self._consumer = consumer
         self._interval = claim_idle_ms / 1000 / RENEWALS_PER_CLAIM
-        self._held: dict[str, Entry] = {}
+        self._held: dict[tuple[Lane, str], Entry] = {}
         self._renewed_at = time.monotonic()
 
     @contextmanager
@@ -32,7 +33,7 @@ class Claims:
         delivery does not count. When the engine failed, one of the entries may have been the cause: the
         delivery counts. After any other error the entries stay here until their claims run out.
         """
-        self._held |= {entry.entry_id: entry for entry in entries}
+        self._held |= {_key(entry): entry for entry in entries}
         try:
             yield
         except StoreError:
@@ -48,10 +49,10 @@ class Claims:
 
     def settle(self, entry: Entry) -> None:
         """The entry is committed, buried or handed back, and no longer ours."""
-        self._held.pop(entry.entry_id, None)
+        self._held.pop(_key(entry), None)
 
     def _unsettled(self, entries: Sequence[Entry]) -> list[Entry]:
-        return [entry for entry in entries if entry.entry_id in self._held]
+        return [entry for entry in entries if _key(entry) in self._held]
 
     def renew_if_due(self) -> None:
         """Gives a sign of life for everything in hand, a few times per claim. Raises StoreError."""
@@ -64,3 +65,8 @@ class Claims:
         """Returns when every future is done, with the claims kept alive meanwhile."""
         while wait(futures, timeout=self._interval).not_done:
             self.renew_if_due()
+
+
+def _key(entry: Entry) -> tuple[Lane, str]:
+    """Each lane numbers its own entries, so that two lanes may hold the same number."""
+    return entry.lane, entry.entry_id

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from datetime import UTC, datetime
 
+import structlog
 from pydantic import ValidationError
 
 from engine import Completion, EngineClosed, EngineError, Priority, Sampling
@@ -13,12 +14,15 @@ from schemas.report import Diagnosis, DiagnosisReport
 from schemas.verdict import ProcessingTimes, Versions
 from services.infra.errors import EngineFailed, LynceusError, StoreError
 from services.infra.ledger import Committed, Entry
+from services.infra.logging import bind
 from services.infra.names import Lane
 from worker.pixels import seen_pixels
 from worker.prompts import diagnose_prompt
 from worker.refusals import as_service_error, exhausted, may_pass
 from worker.station import Station
 from worker.stopwatch import Stopwatch
+
+log = structlog.get_logger()
 
 REPORT_TOKENS = 1024
 """Reasoning and report together, if the context holds twice that; the report itself needs 130 to 300."""
@@ -50,7 +54,7 @@ class Reporter:
         entries = station.ledger.read(Lane.DIAGNOSE, station.consumer, 1)
         if not entries:
             return False
-        with station.claims.hold(entries):
+        with station.claims.hold(entries), bind(result_id=entries[0].job.result_id):
             self._serve(entries[0])
         return True
 
@@ -69,7 +73,7 @@ class Reporter:
         watch = Stopwatch(job.creation_time)
         if entry.deliveries > station.max_deliveries:
             raise exhausted(entry)
-        recipe = station.recipe_of(job)
+        recipe = station.present_recipe(job.part.recipe_id)
         completion = self._ask(entry, job, recipe, watch)
         if not self._is_written(completion):
             station.ledger.release([entry])
@@ -78,6 +82,7 @@ class Reporter:
         written = completion.result()
         report = _report(job, written, parse(written), station.versions(recipe), watch.times())
         outcome = station.ledger.commit_report(entry, report)
+        log.info("report", tokens=written.completion_tokens, outcome=type(outcome).__name__)
         station.claims.settle(entry)
         if isinstance(outcome, Committed):
             station.progress.finish()
@@ -112,6 +117,7 @@ class Reporter:
     def _refuse(self, entry: Entry, error: LynceusError) -> None:
         """Gives the report up, or tries once more; the part keeps its verdict either way."""
         station = self._station
+        log.warning("not_reported", code=error.code, detail=error.detail, deliveries=entry.deliveries)
         if may_pass(error) and entry.deliveries < station.max_deliveries:
             station.ledger.retry([entry])
         else:

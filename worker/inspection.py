@@ -6,6 +6,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import structlog
+
 from engine import EngineClosed, EngineError, Priority, Scores
 from schemas.job import InspectionJob
 from schemas.recipe import Recipe
@@ -18,6 +20,7 @@ from services.infra.errors import (
     UnknownRecipe,
 )
 from services.infra.ledger import Committed, Entry
+from services.infra.logging import bind
 from services.infra.names import Lane
 from worker.calibration import judge
 from worker.pixels import seen_pixels
@@ -26,6 +29,8 @@ from worker.refusals import as_service_error, exhausted, is_verdict, may_pass
 from worker.station import Station
 from worker.stopwatch import Stopwatch
 from worker.verdicts import diagnosis_of, judged, not_inspected
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class Inspector:
             asked = [asked for entry in batch if (asked := self._ask(_case(entry))) is not None]
             station.claims.wait_for([part.scores for part in asked])
             for part in asked:
-                self._conclude(part)
+                with bind(result_id=part.case.job.result_id):
+                    self._conclude(part)
         return True
 
     def _batch(self, entries: Sequence[Entry]) -> Sequence[Entry]:
@@ -83,12 +89,13 @@ class Inspector:
 
     def _ask(self, case: _Case) -> _Asked | None:
         """Hands the part's frame to the engine; None when the part has come to its end already."""
-        try:
-            return self._submit(case)
-        except StoreError:
-            raise
-        except LynceusError as error:
-            self._refuse(case, error)
+        with bind(result_id=case.job.result_id):
+            try:
+                return self._submit(case)
+            except StoreError:
+                raise
+            except LynceusError as error:
+                self._refuse(case, error)
         return None
 
     def _submit(self, case: _Case) -> _Asked:
@@ -115,6 +122,7 @@ class Inspector:
         case = part.case
         try:
             judgement = judge(part.scores.result().log_probabilities, part.recipe)
+            _remaining_seconds(case.job)
         except EngineClosed:
             raise
         except EngineError as error:
@@ -129,6 +137,9 @@ class Inspector:
         station = self._station
         diagnosis = diagnosis_of(case.job, verdict, recipe) if recipe else None
         outcome = station.ledger.commit_verdict(case.entry, verdict, diagnosis)
+        log.info(
+            "verdict", decision=verdict.decision, defect=verdict.defect_class, outcome=type(outcome).__name__
+        )
         self._settle(case, counted=isinstance(outcome, Committed))
         if diagnosis is not None:
             station.bell.ring(Lane.DIAGNOSE)
@@ -136,6 +147,7 @@ class Inspector:
     def _refuse(self, case: _Case, error: LynceusError) -> None:
         """Ends a part without scores: NOT_INSPECTED, or buried with it, or tried once more."""
         station, entry = self._station, case.entry
+        log.warning("not_judged", code=error.code, detail=error.detail, deliveries=entry.deliveries)
         if may_pass(error) and entry.deliveries < station.max_deliveries:
             station.ledger.retry([entry])
             station.claims.settle(entry)
@@ -170,11 +182,11 @@ def _case(entry: Entry) -> _Case:
 
 
 def _remaining_seconds(job: InspectionJob) -> float:
-    """Seconds until the job's deadline. Raises DeadlinePassed."""
+    """Seconds until the job's deadline. Raises DeadlinePassed: the line has let the part go."""
     remaining = (job.deadline - datetime.now(UTC)).total_seconds()
     if remaining <= 0:
         raise DeadlinePassed(
-            f"the verdict was due {-remaining:.3f} s before a worker could begin",
+            f"the verdict was due {-remaining:.3f} s ago",
             mend="start more workers, or give the recipe a longer deadline",
         )
     return remaining

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from engine import Engine
-from schemas.job import DiagnosisJob, InspectionJob
+from schemas.job import InspectionJob
 from schemas.recipe import Recipe
 from schemas.verdict import Versions
 from services.infra.doorbell import Bell
@@ -37,14 +37,13 @@ class Station:
     batch_size: int
     max_deliveries: int
 
-    def recipe_of(self, job: InspectionJob | DiagnosisJob) -> Recipe:
-        """The recipe that the job was accepted under.
+    def recipe_of(self, job: InspectionJob) -> Recipe:
+        """The recipe that the part was accepted under.
 
         Raises UnknownRecipe when it is gone or its version is another now: a verdict under thresholds that
         were not in force when the part was accepted would be one that nobody asked for.
         """
-        self._look_for_new_recipes()
-        recipe = self.recipes.get(job.part.recipe_id)
+        recipe = self.present_recipe(job.part.recipe_id)
         if recipe.version != job.part.recipe_version:
             raise UnknownRecipe(
                 f"recipe {recipe.recipe_id!r} is at version {recipe.version}, the part was accepted under "
@@ -53,13 +52,15 @@ class Station:
             )
         return recipe
 
-    def _look_for_new_recipes(self) -> None:
-        # After the job was read, not before: it may have been accepted under a recipe that is seconds old.
+    def present_recipe(self, recipe_id: str) -> Recipe:
+        """The recipe as it is now, which is what a report is written with. Raises UnknownRecipe."""
+        # Looked for after the job was read, not before: it may be of a recipe that is seconds old.
         try:
             self.recipes.reload_if_changed()
         except RecipeInvalid as error:
             self.progress.fail(error)
             log.warning("recipes_invalid", detail=error.detail)
+        return self.recipes.get(recipe_id)
 
     def versions(self, recipe: Recipe | None) -> Versions:
         """What produces the results of this worker; no recipe digest where the recipe is not loaded."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from services.infra.errors import StoreError
+from services.infra.errors import LynceusError
 
 TICK_SECONDS = 1.0
 
@@ -40,5 +40,5 @@ class Ticker:
     def _try(self, duty: Callable[[], object]) -> None:
         try:
             duty()
-        except StoreError as error:
+        except LynceusError as error:
             log.warning("tick_failed", code=error.code, detail=error.detail)

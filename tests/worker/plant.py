@@ -67,7 +67,7 @@ class Plant:
         result_id: str,
         index: int = GOOD,
         trait: Trait = Trait.HARMLESS,
-        seconds_left: float = 60.0,
+        seconds_left: float = 3600.0,
         unusable_reason: str | None = None,
         recipe_version: int = 1,
     ) -> InspectionJob:
@@ -132,7 +132,7 @@ class Plant:
 def make_job(
     result_id: str,
     data: bytes,
-    seconds_left: float = 60.0,
+    seconds_left: float = 3600.0,
     unusable_reason: str | None = None,
     recipe_version: int = 1,
 ) -> InspectionJob:

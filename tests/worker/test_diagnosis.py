@@ -14,7 +14,7 @@ from services.infra.names import Lane
 from services.infra.redis_server import RedisServer
 from tests.conftest import WaitUntil
 from tests.worker.fake_engine import DIAGNOSIS, TIMINGS, FakeEngine, Trait
-from tests.worker.plant import DENT, GOOD, SCRATCH, Plant
+from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
 from worker.diagnosis import SCHEMA, Reporter, parse, sampling
 from worker.inspection import Inspector
 
@@ -87,6 +87,18 @@ def test_a_report_without_its_frame_is_a_dead_letter(plant: Plant) -> None:
     problem = plant.state("dented").problem
     assert problem is not None
     assert problem.code == "frame-missing"
+
+
+def test_a_report_is_written_with_the_present_recipe(plant: Plant) -> None:
+    """An edited recipe costs no report that still waits: the verdict it explains is made already."""
+    plant.submit("dented", DENT)
+    Inspector(plant.station()).step()
+    write_recipe(plant.recipes._directory, RECIPE.replace("version: 1", "version: 2"))
+    plant.work()
+    report = plant.state("dented").report
+    assert report is not None
+    assert report.versions.recipe_digest == plant.recipes.get("surface").digest
+    assert report.versions.recipe_digest != plant.verdict("dented").versions.recipe_digest
 
 
 def test_a_worker_asked_to_stop_hands_its_report_back(plant: Plant, wait_until: WaitUntil) -> None:

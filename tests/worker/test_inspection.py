@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,6 +10,7 @@ from schemas.verdict import Decision
 from services.infra.ledger import RedisLedger, Stage
 from services.infra.names import Lane
 from services.infra.redis_server import RedisServer
+from tests.conftest import WaitUntil
 from tests.worker.fake_engine import FakeEngine, Trait, late
 from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
 from worker.inspection import Inspector
@@ -91,6 +93,15 @@ def test_a_part_that_gets_late_inside_the_engine_is_not_inspected(
     plant.work()
     assert plant.reason("late").code == "deadline-passed"
     assert plant.state("late").stage is Stage.DECIDED
+
+
+def test_a_verdict_that_comes_too_late_is_none(plant: Plant, wait_until: WaitUntil) -> None:
+    """Once the line has let the part go as rejected, an ACCEPT must not follow."""
+    job = plant.submit("slow", seconds_left=0.5)
+    plant.engine.before_score = lambda: wait_until(lambda: datetime.now(UTC) > job.deadline)
+    plant.work()
+    assert plant.verdict("slow").decision is Decision.NOT_INSPECTED
+    assert plant.reason("slow").code == "deadline-passed"
 
 
 def test_an_unusable_frame_is_not_inspected(plant: Plant) -> None:

@@ -150,6 +150,16 @@ def test_a_worker_survives_redis_and_stops_cleanly(site: Site, wait_until: WaitU
         assert worker.wait(PATIENCE) == 0
 
 
+def test_a_worker_whose_engine_failed_exits_for_its_supervisor(site: Site, wait_until: WaitUntil) -> None:
+    """The device is in doubt, so the process ends with 70 and leaves the part to the next one."""
+    site.plant.submit("breaker", GOOD, Trait.ENGINE_FAILURE, seconds_left=3600.0)
+    with site.worker(1) as worker:
+        wait_until(lambda: worker.poll() is not None, PATIENCE)
+        assert worker.returncode == 70
+    (entry,) = site.plant.ledger.read(Lane.INSPECT, "next-worker", 1)
+    assert entry.deliveries == 2
+
+
 def test_a_part_sent_through_the_queue_ends_in_the_database(
     site: Site, tmp_path: Path, wait_until: WaitUntil
 ) -> None:
