@@ -30,6 +30,8 @@ from services.infra.submission import Submission
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = "surface"
+PATIENCE = 50.0
+"""Seconds to wait for a condition: a busy machine is not a defect."""
 
 
 def pixels(seed: int = 0, height: int = 80, width: int = 96) -> NDArray[np.uint8]:

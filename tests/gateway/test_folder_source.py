@@ -9,7 +9,7 @@ from PIL import Image
 from schemas.problem import Problem
 from services.gateway.health import Outcome
 from tests.conftest import WaitUntil
-from tests.gateway.plant import Plant, folder_config, png
+from tests.gateway.plant import PATIENCE, Plant, folder_config, png
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_a_file_named_by_its_serial_becomes_a_job_and_moves_to_processed(
     """The name gives the part; the frame is in the store; the file is out of the way."""
     (folder / "SN-1.png").write_bytes(png())
     with plant.running(folder_config(folder)):
-        wait_until((folder / "processed" / "SN-1.png").exists)
+        wait_until((folder / "processed" / "SN-1.png").exists, PATIENCE)
     (job,) = plant.jobs()
     assert job.part.part_id == "SN-1"
     assert job.part.station_id == "station-surface"
@@ -40,7 +40,7 @@ def test_a_sidecar_names_part_and_lot(plant: Plant, folder: Path, wait_until: Wa
     (folder / "shot.json").write_text(json.dumps({"part_id": "SN-7", "lot_id": "LOT-3"}))
     (folder / "shot.png").write_bytes(png())
     with plant.running(folder_config(folder)):
-        wait_until((folder / "processed" / "shot.png").exists)
+        wait_until((folder / "processed" / "shot.png").exists, PATIENCE)
     (job,) = plant.jobs()
     assert (job.part.part_id, job.part.lot_id) == ("SN-7", "LOT-3")
     assert (folder / "processed" / "shot.json").exists()
@@ -53,7 +53,7 @@ def test_files_are_taken_in_the_order_they_were_written(
     for number in (3, 1, 2):
         (folder / f"SN-{number}.png").write_bytes(png(number))
     with plant.running(folder_config(folder)):
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 3)
+        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 3, PATIENCE)
     assert plant.parts() == ["SN-3", "SN-1", "SN-2"]
 
 
@@ -67,11 +67,11 @@ def test_a_half_written_file_is_taken_only_when_it_is_whole(
         copy.write(data[: len(data) // 2])
         copy.flush()
         (folder / "SN-2.png").write_bytes(png(2))
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 1)
+        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 1, PATIENCE)
         assert plant.parts() == ["SN-2"]
         copy.write(data[len(data) // 2 :])
         copy.flush()
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 2)
+        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 2, PATIENCE)
     assert plant.parts() == ["SN-2", "SN-1"]
     assert plant.health.total(Outcome.REJECTED) == 0
 
@@ -80,10 +80,10 @@ def test_the_same_file_twice_is_one_job(plant: Plant, folder: Path, wait_until: 
     """A second delivery changes nothing, and both files are kept."""
     with plant.running(folder_config(folder)):
         (folder / "SN-1.png").write_bytes(png())
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 1)
-        wait_until(lambda: not (folder / "SN-1.png").exists())
+        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 1, PATIENCE)
+        wait_until(lambda: not (folder / "SN-1.png").exists(), PATIENCE)
         (folder / "SN-1.png").write_bytes(png())
-        wait_until((folder / "processed" / "SN-1.2.png").exists)
+        wait_until((folder / "processed" / "SN-1.2.png").exists, PATIENCE)
     assert plant.parts() == ["SN-1"]
     assert plant.health.total(Outcome.REPEATED) == 1
 
@@ -96,7 +96,7 @@ def test_a_restart_before_the_file_was_moved_repeats_nothing(
     for _ in range(2):
         (folder / "SN-1.png").write_bytes(png())
         with plant.running(config):
-            wait_until(lambda: not (folder / "SN-1.png").exists())
+            wait_until(lambda: not (folder / "SN-1.png").exists(), PATIENCE)
     assert plant.parts() == ["SN-1"]
 
 
@@ -121,8 +121,8 @@ def test_a_wrong_file_lies_in_rejected_beside_its_problem(
     """It is counted, kept, and told among the dead letters; never a job, never silence."""
     (folder / name).write_bytes(content)
     with plant.running(folder_config(folder)):
-        wait_until((folder / "rejected" / name).exists)
-        letter = wait_until(lambda: next(iter(plant.ledger.dead_letters(1)), None))
+        wait_until((folder / "rejected" / name).exists, PATIENCE)
+        letter = wait_until(lambda: next(iter(plant.ledger.dead_letters(1)), None), PATIENCE)
     problem = Problem.model_validate_json((folder / "rejected" / f"{name}.problem.json").read_text())
     assert problem.code == code
     assert problem.mend
@@ -139,13 +139,13 @@ def test_a_wrong_sidecar_is_refused_with_its_field(plant: Plant, folder: Path, w
     (folder / "SN-1.png").write_bytes(png())
     rejected = folder / "rejected"
     with plant.running(folder_config(folder)):
-        wait_until((rejected / "SN-1.png").exists)
+        wait_until((rejected / "SN-1.png").exists, PATIENCE)
         problem = Problem.model_validate_json((rejected / "SN-1.png.problem.json").read_text())
         assert [(error.file, error.field) for error in problem.errors] == [("SN-1.json", "lot")]
         (rejected / "SN-1.json").unlink()
         (folder / "SN-1.json").write_text('{"lot_id": "LOT-3"}')
         (rejected / "SN-1.png").rename(folder / "SN-1.png")
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 1)
+        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 1, PATIENCE)
     assert plant.jobs()[0].part.lot_id == "LOT-3"
 
 
@@ -157,7 +157,7 @@ def test_real_microscope_pictures_pass_the_gate(
     for source in sources:
         (folder / f"{source.parent.name}-{source.name}").write_bytes(source.read_bytes())
     with plant.running(folder_config(folder)):
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == len(sources) == 10)
+        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == len(sources) == 10, PATIENCE)
     assert sorted(plant.parts()) == sorted(f"{source.parent.name}-{source.stem}" for source in sources)
 
 
@@ -169,7 +169,7 @@ def test_names_of_unfinished_copies_wait_for_their_real_name(
     (folder / ".SN-2.png.x1").write_bytes(png(2)[:100])
     (folder / "SN-1.png").write_bytes(png())
     with plant.running(folder_config(folder)):
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 1)
+        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 1, PATIENCE)
     assert (folder / "SN-0.png.part").exists()
     assert (folder / ".SN-2.png.x1").exists()
     assert plant.health.total(Outcome.REJECTED) == 0

@@ -9,7 +9,7 @@ from services.gateway.sources import VideoFileConfig
 from services.infra.redis_server import RedisServer
 from tests.conftest import FreshRedis, WaitUntil
 from tests.gateway.footage import network_camera
-from tests.gateway.plant import RECIPE, folder_config, make_plant, png
+from tests.gateway.plant import PATIENCE, RECIPE, folder_config, make_plant, png
 from tests.gateway.test_stream_source import live_config
 
 
@@ -29,14 +29,14 @@ def test_a_redis_killed_in_the_middle_costs_no_frame_and_repeats_none(
 
     with plant.running(folder_config(folder)):
         shoot(range(10))
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) >= 3)
+        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) >= 3, PATIENCE)
         servers[victim].kill()
         shoot(range(10, 20))
-        wait_until(lambda: plant.health.total(Outcome.SPOOLED) >= 8)
+        wait_until(lambda: plant.health.total(Outcome.SPOOLED) >= 8, PATIENCE)
         servers[victim].start()
         shoot(range(20, 30))
-        wait_until(lambda: len(list((folder / "processed").glob("*.png"))) == 30)
-        wait_until(lambda: len(plant.spool) == 0)
+        wait_until(lambda: len(list((folder / "processed").glob("*.png"))) == 30, PATIENCE)
+        wait_until(lambda: len(plant.spool) == 0, PATIENCE)
     jobs = plant.jobs()
     assert sorted(job.part.part_id for job in jobs) == [f"SN-{number:02d}" for number in range(30)]
     for job in jobs:
@@ -54,11 +54,11 @@ def test_with_no_room_anywhere_a_folder_waits_and_a_live_camera_drops(
     (folder / "SN-1.png").write_bytes(png())
     server.kill()
     with network_camera() as url, plant.running(folder_config(folder), live_config(url)):
-        wait_until(lambda: plant.health.total(Outcome.WAITING, "cam-1") >= 1)
-        wait_until(lambda: plant.health.total(Outcome.DROPPED, "cam-r") >= 1)
+        wait_until(lambda: plant.health.total(Outcome.WAITING, "cam-1") >= 1, PATIENCE)
+        wait_until(lambda: plant.health.total(Outcome.DROPPED, "cam-r") >= 1, PATIENCE)
         assert (folder / "SN-1.png").exists()
         server.start()
-        wait_until((folder / "processed" / "SN-1.png").exists)
+        wait_until((folder / "processed" / "SN-1.png").exists, PATIENCE)
     assert "SN-1" in plant.parts()
 
 
@@ -70,9 +70,9 @@ def test_one_broken_source_leaves_the_others_at_work(
     folder = tmp_path / "camera"
     broken = VideoFileConfig(kind="video", camera_id="cam-v", recipe_id=RECIPE, path=tmp_path / "missing.avi")
     with plant.running(broken, folder_config(folder)):
-        wait_until(lambda: plant.health.total(Outcome.FAILED, "cam-v") >= 1)
+        wait_until(lambda: plant.health.total(Outcome.FAILED, "cam-v") >= 1, PATIENCE)
         (folder / "SN-1.png").write_bytes(png())
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED, "cam-1") == 1)
+        wait_until(lambda: plant.health.total(Outcome.ACCEPTED, "cam-1") == 1, PATIENCE)
 
 
 def test_health_tells_counters_and_the_last_frame_of_each_camera(
@@ -85,7 +85,7 @@ def test_health_tells_counters_and_the_last_frame_of_each_camera(
     for number in range(3):
         (folder / f"SN-{number}.png").write_bytes(png(number))
     with plant.running(folder_config(folder)):
-        wait_until(lambda: plant.ledger.counters().get("gateway.accepted") == 3)
+        wait_until(lambda: plant.ledger.counters().get("gateway.accepted") == 3, PATIENCE)
     assert plant.ledger.counters() == {"gateway.accepted": 3, "camera.cam-1.accepted": 3}
     (last,) = plant.ledger.last_frames()
     assert (last.camera_id, last.outcome) == ("cam-1", "accepted")

@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from services.infra.ledger_redis import RedisLedger
 from services.infra.names import Lane
 from services.infra.redis_server import RedisServer
 from tests.conftest import FreshRedis, WaitUntil
-from tests.gateway.plant import ROOT, png
+from tests.gateway.plant import PATIENCE, ROOT, png
+
+# Four starts of Python with its imports take long on a busy machine.
+pytestmark = pytest.mark.timeout(300)
 
 
 def _environment(folder: Path, ledger_url: str, frames_url: str) -> dict[str, str]:
@@ -26,10 +31,8 @@ def _environment(folder: Path, ledger_url: str, frames_url: str) -> dict[str, st
 
 
 def _write_sources(folder: Path, recipe: str = "surface") -> None:
-    text = (
-        f"sources:\n  - kind: folder\n    camera_id: cam-1\n    recipe_id: {recipe}\n    path: {folder}/in\n"
-    )
-    (folder / "sources.yaml").write_text(text)
+    source = f"{{kind: folder, camera_id: cam-1, recipe_id: {recipe}, path: {folder}/in}}"
+    (folder / "sources.yaml").write_text(f"sources: [{source}]\n")
 
 
 @contextmanager
@@ -57,16 +60,16 @@ def test_it_takes_files_and_stops_cleanly_on_sigterm(
     (tmp_path / "in" / "SN-1.png").write_bytes(png())
     ledger = RedisLedger(ledger_redis.url)
     with _gateway(_environment(tmp_path, ledger_redis.url, frames_redis.url)) as process:
-        wait_until(lambda: ledger.waiting(Lane.INSPECT) == 1)
-        wait_until(lambda: any(beat.kind == "gateway" for beat in ledger.heartbeats()))
+        wait_until(lambda: ledger.waiting(Lane.INSPECT) == 1, PATIENCE)
+        wait_until(lambda: any(beat.kind == "gateway" for beat in ledger.heartbeats()), PATIENCE)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=15) == 0
+        assert process.wait(timeout=PATIENCE) == 0
 
 
 def test_it_is_killed_again_and_again_and_every_file_is_one_job(
     ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path, wait_until: WaitUntil
 ) -> None:
-    """kill -9 at any moment between file, frame, job and move: nothing lost, nothing twice."""
+    """SIGKILL at any moment between file, frame, job and move: nothing lost, nothing twice."""
     _write_sources(tmp_path)
     (tmp_path / "in").mkdir()
     for number in range(40):
@@ -75,9 +78,9 @@ def test_it_is_killed_again_and_again_and_every_file_is_one_job(
     environment = _environment(tmp_path, ledger_redis.url, frames_redis.url)
     for at_least in (1, 15, 40):
         with _gateway(environment):
-            wait_until(lambda: ledger.waiting(Lane.INSPECT) >= at_least)  # noqa: B023
+            wait_until(lambda: ledger.waiting(Lane.INSPECT) >= at_least, PATIENCE)  # noqa: B023
     with _gateway(environment):
-        wait_until(lambda: not list((tmp_path / "in").glob("*.png")))
+        wait_until(lambda: not list((tmp_path / "in").glob("*.png")), PATIENCE)
     jobs = [entry.job for entry in ledger.read(Lane.INSPECT, "worker-of-the-test", 100)]
     assert sorted(job.part.part_id for job in jobs) == [f"SN-{number:02d}" for number in range(40)]
 
@@ -92,9 +95,9 @@ def test_without_redis_frames_are_taken_all_the_same(
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "SN-1.png").write_bytes(png())
     with _gateway(_environment(tmp_path, server.url, frames_redis.url)):
-        wait_until((tmp_path / "in" / "processed" / "SN-1.png").exists)
+        wait_until((tmp_path / "in" / "processed" / "SN-1.png").exists, PATIENCE)
         server.start()
-        wait_until(lambda: RedisLedger(server.url).waiting(Lane.INSPECT) == 1)
+        wait_until(lambda: RedisLedger(server.url).waiting(Lane.INSPECT) == 1, PATIENCE)
 
 
 def test_a_wrong_sources_file_stops_the_start_and_names_the_mend(
@@ -103,7 +106,7 @@ def test_a_wrong_sources_file_stops_the_start_and_names_the_mend(
     """No trace, exit 2, and the field with what exists instead."""
     _write_sources(tmp_path, recipe="surfaces")
     with _gateway(_environment(tmp_path, ledger_redis.url, frames_redis.url)) as process:
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
     assert "sources.0.recipe_id" in said
     assert "Traceback" not in said

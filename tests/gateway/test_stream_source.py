@@ -12,7 +12,7 @@ from services.gateway.sources import RtspConfig, UsbConfig
 from services.gateway.stream_source import LatestFrames, StreamSource
 from tests.conftest import WaitUntil
 from tests.gateway.footage import is_red, network_camera
-from tests.gateway.plant import RECIPE, Plant, pixels
+from tests.gateway.plant import PATIENCE, RECIPE, Plant, pixels
 
 
 def _quick() -> Backoff:
@@ -59,7 +59,7 @@ def test_drops_of_a_slow_taker_are_counted(wait_until: WaitUntil) -> None:
         source = StreamSource(live_config(url), lambda outcome: noted.update([outcome]), 1, _quick())
         offers = source.offers(Event())
         next(offers)
-        wait_until(lambda: noted[Outcome.DROPPED] >= 5)
+        wait_until(lambda: noted[Outcome.DROPPED] >= 5, PATIENCE)
         offers.close()  # type: ignore[attr-defined]
 
 
@@ -69,7 +69,7 @@ def test_a_camera_that_is_not_there_is_tried_again_and_stops_at_once(
     """No device of this number: the gateway runs, counts its tries, and ends when told to."""
     config = UsbConfig(kind="usb", camera_id="cam-u", recipe_id=RECIPE, device=200)
     with plant.running(config):
-        wait_until(lambda: plant.ledger.counters().get("camera.cam-u.reconnected", 0) >= 1)
+        wait_until(lambda: plant.ledger.counters().get("camera.cam-u.reconnected", 0) >= 1, PATIENCE)
     assert plant.health.total(Outcome.FAILED) == 0
 
 

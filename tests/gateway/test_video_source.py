@@ -11,7 +11,7 @@ from services.gateway.video_source import VideoSource
 from services.infra.errors import FrameInvalid
 from tests.conftest import WaitUntil
 from tests.gateway.footage import is_red, write_video
-from tests.gateway.plant import RECIPE, Plant
+from tests.gateway.plant import PATIENCE, RECIPE, Plant
 
 
 def _config(path: Path, *, loop: bool = False, interval_ms: int = 0) -> VideoFileConfig:
@@ -25,7 +25,7 @@ def test_every_frame_becomes_a_part_and_red_stays_red(
 ) -> None:
     """OpenCV's blue-first order ends at the source; what is stored is RGB."""
     with plant.running(_config(write_video(tmp_path / "line.avi", frames=6))):
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 6)
+        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 6, PATIENCE)
     jobs = plant.jobs()
     assert [job.part.part_id for job in jobs] == [f"cam-v-{number:06d}" for number in range(6)]
     assert all(is_red(plant.frames.get(job.result_id)) for job in jobs)
@@ -37,7 +37,7 @@ def test_playing_a_file_again_changes_nothing(plant: Plant, tmp_path: Path, wait
     for _ in range(2):
         with plant.running(config):
             ended = Outcome.REPEATED if plant.health.total(Outcome.ACCEPTED) == 4 else Outcome.ACCEPTED
-            wait_until(lambda ended=ended: plant.health.total(ended) == 4)  # type: ignore[misc]
+            wait_until(lambda ended=ended: plant.health.total(ended) == 4, PATIENCE)  # type: ignore[misc]
     assert len(plant.jobs()) == 4
 
 
@@ -73,7 +73,9 @@ def test_a_missing_video_shows_in_health_and_is_tried_again(
     """The failure is counted and named in the heartbeat; the file is played once it is there."""
     path = tmp_path / "line.avi"
     with plant.running(_config(path)):
-        wait_until(lambda: any("line.avi" in (beat.last_error or "") for beat in plant.ledger.heartbeats()))
+        wait_until(
+            lambda: any("line.avi" in (beat.last_error or "") for beat in plant.ledger.heartbeats()), PATIENCE
+        )
         write_video(tmp_path / "new.avi", frames=2).rename(path)
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 2)
+        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 2, PATIENCE)
     assert plant.health.total(Outcome.FAILED) >= 1
