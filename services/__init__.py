@@ -1,0 +1,1 @@
+"""What surrounds the engine: storage, cameras in, REST and pages out, and the command line."""
