@@ -68,6 +68,18 @@ def test_an_overlapping_crop_is_found_and_a_distant_one_is_not() -> None:
     assert leaked([beside, test, far], [test]).tolist() == [True, True, False]
 
 
+def test_grooves_that_look_alike_are_not_the_same_spot() -> None:
+    """Small, two spots with the same stripes cannot be told apart; at full size their own roughness tells them."""
+    stripes = 120 + 60 * np.sin(np.arange(256) * (2 * np.pi / 16))
+    first, second = (
+        np.clip(stripes[None, :, None] + np.random.default_rng(seed).normal(0, 25, (256, 256, 1)), 0, 255)
+        .astype(np.uint8)
+        .repeat(3, axis=2)
+        for seed in (1, 2)
+    )
+    assert overlaps([first, second], [first]).tolist() == [True, False]
+
+
 def test_no_training_picture_is_a_test_picture(metal_root: Path) -> None:
     """What stands in both folders is left out of training, and is named."""
     split = read_metal(metal_root)

@@ -43,6 +43,9 @@ def test_any_text_comes_back(text: str) -> None:
 @given(st.text(alphabet="0123456789 .,", min_size=1))
 def test_every_digit_is_a_token_of_its_own(text: str) -> None:
     """Numbers are read digit by digit."""
+    splitter = TOKENIZER.pre_tokenizer
+    assert splitter is not None
+    assert [piece for piece, _ in splitter.pre_tokenize_str("2024")] == ["2", "0", "2", "4"]
     digits = [piece for piece in pieces(text) if any(mark.isdigit() for mark in piece)]
     assert digits == [mark for mark in text if mark.isdigit()]
 
