@@ -69,7 +69,7 @@ def test_an_overlapping_crop_is_found_and_a_distant_one_is_not() -> None:
 
 
 def test_grooves_that_look_alike_are_not_the_same_spot() -> None:
-    """Small, two spots with the same stripes cannot be told apart; at full size their own roughness tells them."""
+    """Small, two spots with the same stripes cannot be told apart; at full size their roughness differs."""
     stripes = 120 + 60 * np.sin(np.arange(256) * (2 * np.pi / 16))
     first, second = (
         np.clip(stripes[None, :, None] + np.random.default_rng(seed).normal(0, 25, (256, 256, 1)), 0, 255)
