@@ -1,11 +1,13 @@
 """Stores to test the same promises on: in memory, and on real servers."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from services.infra.frames import FrameStore, MemoryFrames, RedisFrames
 from services.infra.ledger import Ledger, MemoryLedger, RedisLedger
+from tests.infra.postgres import has_postgres, running_postgres
 
 NEVER_MS = 600_000
 AT_ONCE_MS = 1
@@ -42,3 +44,12 @@ def frames(store_kind: str, request: pytest.FixtureRequest) -> Iterator[FrameSto
         yield MemoryFrames()
     else:
         yield RedisFrames(request.getfixturevalue("frames_redis").url)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Path]:
+    """A PostgreSQL server; a test that needs it is skipped where its programs are not installed."""
+    if not has_postgres():
+        pytest.skip("initdb and pg_ctl of PostgreSQL are not on PATH")
+    with running_postgres() as folder:
+        yield folder
