@@ -1,6 +1,7 @@
 """The report lane: what becomes of an escalated part, and that verdicts never wait for it."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from engine import Completion
 from schemas.report import Diagnosis, ReportState
 from schemas.verdict import Decision
 from services.infra.errors import EngineFailed
-from services.infra.ledger import RedisLedger, Stage
+from services.infra.ledger import Entry, RedisLedger, Stage
 from services.infra.names import Lane
 from services.infra.redis_server import RedisServer
 from tests.conftest import WaitUntil
@@ -128,7 +129,12 @@ def test_a_long_report_keeps_its_claim(
     plant = replace(plant, ledger=ledger, claim_idle_ms=3000)
     renewed: list[int] = []
     renew = ledger.renew
-    monkeypatch.setattr(ledger, "renew", lambda *held: (renewed.append(1), renew(*held))[1])
+
+    def counting(entries: Sequence[Entry], consumer: str) -> list[Entry]:
+        renewed.append(len(entries))
+        return renew(entries, consumer)
+
+    monkeypatch.setattr(ledger, "renew", counting)
     plant.engine.gate.clear()
     plant.submit("dented", DENT)
     shift = threading.Thread(target=plant.work)

@@ -7,7 +7,8 @@ import pytest
 from engine import EngineClosed
 from services.infra.doorbell import MemoryDoorbell
 from services.infra.errors import StoreUnavailable
-from services.infra.ledger import Stage
+from services.infra.frames import RedisFrames
+from services.infra.ledger import RedisLedger, Stage
 from services.infra.names import Lane
 from tests.conftest import FreshRedis, WaitUntil
 from tests.worker.fake_engine import Trait
@@ -70,7 +71,7 @@ def test_asked_to_stop_a_shift_finishes_its_batch(plant: Plant) -> None:
 def test_a_store_that_is_away_costs_no_part_a_delivery(plant: Plant, fresh_redis: FreshRedis) -> None:
     """The frame store dies under a batch: the parts go back untouched and are judged later."""
     server = fresh_redis()
-    plant = replace(plant, frames=type(plant.frames)(server.url))
+    plant = replace(plant, frames=RedisFrames(server.url))
     for number in range(3):
         plant.submit(f"part-{number}")
     server.kill()
@@ -86,7 +87,7 @@ def test_a_store_that_is_away_costs_no_part_a_delivery(plant: Plant, fresh_redis
 def test_the_ledger_dies_and_comes_back_in_the_middle(plant: Plant, fresh_redis: FreshRedis) -> None:
     """Redis is killed between score and commit: each part still ends with one verdict."""
     server = fresh_redis()
-    plant = replace(plant, ledger=type(plant.ledger)(server.url, claim_idle_ms=200), claim_idle_ms=200)
+    plant = replace(plant, ledger=RedisLedger(server.url, claim_idle_ms=200), claim_idle_ms=200)
     for number in range(4):
         plant.submit(f"part-{number}", DENT)
     plant.engine.before_score = server.kill

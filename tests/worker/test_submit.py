@@ -8,6 +8,7 @@ import pytest
 from services.infra import images
 from services.infra.doorbell import MemoryDoorbell
 from services.infra.errors import BadRequest, FrameTooLarge, StoreUnavailable
+from services.infra.frames import RedisFrames
 from services.infra.ledger import Stage
 from services.infra.submission import Submission
 from tests.conftest import FreshRedis
@@ -92,7 +93,7 @@ def test_an_oversized_image_is_refused_before_it_is_decoded(
 def test_a_store_that_is_away_refuses_nobody(plant: Plant, fresh_redis: FreshRedis) -> None:
     """The message comes again later, and no dead letter is written meanwhile."""
     server = fresh_redis()
-    away = Submission(plant.ledger, type(plant.frames)(server.url), MemoryDoorbell(), plant.recipes)
+    away = Submission(plant.ledger, RedisFrames(server.url), MemoryDoorbell(), plant.recipes)
     server.kill()
     with pytest.raises(StoreUnavailable):
         receive(message(), away)
