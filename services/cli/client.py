@@ -1,7 +1,7 @@
 """The REST API as the commands use it; every failure is a typed error."""
 
 from http import HTTPStatus
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
 import httpx
@@ -10,8 +10,10 @@ from pydantic import ValidationError
 from schemas.problem import Problem
 from schemas.report import DiagnosisReport
 from services.api.representations import AcceptedInspection, Inspection, ResultPage
-from services.api.routers.status import StatusAnswer
 from services.cli.errors import ApiRefused, ApiUnreachable
+
+if TYPE_CHECKING:
+    from services.api.routers.status import StatusAnswer
 
 TIMEOUT_SECONDS = 30.0
 PAGE = 200
@@ -72,8 +74,11 @@ class ApiClient:
         """One report as the HTML page that a person signs."""
         return self._call("GET", f"/v1/reports/{result_id}", headers={"Accept": "text/html"}).text
 
-    def status(self) -> StatusAnswer:
+    def status(self) -> "StatusAnswer":
         """Queues, processes, latencies and cameras, in numbers and in words."""
+        # FastAPI comes with it, and takes a second that no other command should pay.
+        from services.api.routers.status import StatusAnswer
+
         return StatusAnswer.model_validate_json(self._call("GET", "/v1/status").content)
 
     def _call(

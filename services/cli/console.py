@@ -15,14 +15,17 @@ messages = Console(stderr=True)
 def show_error(error: LynceusError) -> None:
     """What happened, every wrong value, and the mend; never a stack trace."""
     problem = error.problem()
-    messages.print(
-        f"[bold red]{escape(problem.title)}[/bold red] [dim]({problem.code})[/dim]", highlight=False
-    )
-    messages.print(f"  {escape(problem.detail)}", highlight=False)
+    _tell(f"[bold red]{escape(problem.title)}[/bold red] [dim]({problem.code})[/dim]")
+    _tell(f"  {escape(problem.detail)}")
     for wrong in problem.errors:
         place = f"{wrong.file}:{wrong.line} " if wrong.file else ""
         value = f" = {wrong.value}" if wrong.value is not None else ""
-        messages.print(f"  {escape(place + wrong.field + value)}: {escape(wrong.detail)}", highlight=False)
-        messages.print(f"    mend: {escape(wrong.mend)}", highlight=False)
+        _tell(f"  {escape(place + wrong.field + value)}: {escape(wrong.detail)}")
+        _tell(f"    mend: {escape(wrong.mend)}")
     if problem.mend:
-        messages.print(f"  mend: {escape(problem.mend)}", highlight=False)
+        _tell(f"  mend: {escape(problem.mend)}")
+
+
+def _tell(markup: str) -> None:
+    # The terminal wraps: a path that we broke could not be copied.
+    messages.print(markup, highlight=False, soft_wrap=True)

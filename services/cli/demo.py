@@ -22,7 +22,11 @@ def demo(
     from services.cli.demonstration import DemoOptions, run_demo
 
     options = DemoOptions(directory, samples, recipes, checkpoint, device, pace, limit)
-    summary = run_demo(options, output)
+    try:
+        summary = run_demo(options, output)
+    except KeyboardInterrupt:
+        output.print("Interrupted; everything that was started has been stopped.")
+        raise
     for line in summary.in_words():
         output.print(line, highlight=False)
     output.print(f"Summary: {directory / 'summary.json'}; reports: {directory / 'reports'}", highlight=False)

@@ -25,9 +25,9 @@ def doctor(
     for check in run_checks(UP_DIRECTORY, recipes, checkpoint, device, port):
         style = STYLES[check.level]
         output.print(f"[{style}]{check.level:5}[/{style}]{check.name:11}", end="")
-        output.print(check.found, markup=False, highlight=False)
+        output.print(check.found, markup=False, highlight=False, soft_wrap=True)
         if check.level is not Level.OK:
-            output.print(f"{'':16}mend: {check.mend}", markup=False, highlight=False)
+            output.print(f"{'':16}mend: {check.mend}", markup=False, highlight=False, soft_wrap=True)
         if check.level is Level.FAIL:
             failed.append(check.name)
     if failed:

@@ -1,6 +1,7 @@
 """How verdicts, reports and the state of a plant look on a terminal."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -9,7 +10,9 @@ from rich.table import Table
 from schemas.report import DiagnosisReport
 from schemas.verdict import Decision
 from services.api.representations import Inspection
-from services.api.routers.status import StatusAnswer
+
+if TYPE_CHECKING:
+    from services.api.routers.status import StatusAnswer
 
 DECISION_STYLES = {
     Decision.ACCEPT: "green",
@@ -62,7 +65,7 @@ def print_report(console: Console, report: DiagnosisReport) -> None:
     )
 
 
-def print_status(console: Console, status: StatusAnswer) -> None:
+def print_status(console: Console, status: "StatusAnswer") -> None:
     """Sentences first, then processes and latencies as tables."""
     for sentence in status.in_words:
         console.print(escape(sentence), highlight=False)

@@ -1,44 +1,48 @@
 """Running the command as a user does, and an API to talk to."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from services.cli import main
 from services.cli.client import ApiClient
-from services.cli.places import CHECKPOINT, PROJECT_ROOT, RECIPES, SOURCES_FILE
+from services.cli.places import CHECKPOINT, RECIPES, SOURCES_FILE
 from services.cli.processes import Supervisor
 from services.cli.readiness import wait_until_answering
 from services.cli.stack import Stack, StackOptions, free_port
 
-COMMAND_SECONDS = 50.0
+
+@dataclass(frozen=True)
+class Told:
+    """What a command left behind: its exit code and what it printed."""
+
+    exit_code: int
+    output: str
+    messages: str
 
 
 class Lynceus(Protocol):
     """The type of the `lynceus` fixture."""
 
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs the command to its end and returns what it printed."""
+    def __call__(self, *arguments: str) -> Told:
+        """Runs the command to its end."""
 
 
 @pytest.fixture
-def lynceus(tmp_path: Path) -> Lynceus:
-    """Runs `lynceus` without a terminal, in an empty folder."""
+def lynceus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Lynceus:
+    """Runs `lynceus` in this process, without a terminal, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "services.cli", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT), "COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=COMMAND_SECONDS,
-        )
+    def run(*arguments: str) -> Told:
+        monkeypatch.setattr("sys.argv", ["lynceus", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return Told(end.value.code, printed.out, printed.err)
 
     return run
 

@@ -1,28 +1,27 @@
 """What a person sees of the commands: words and exit codes, never a stack trace."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from services.cli.places import RECIPES, SAMPLES
-from tests.cli.conftest import Lynceus
+from tests.cli.conftest import Lynceus, Told
 
 
-def assert_told(result: subprocess.CompletedProcess[str], *words: str) -> None:
+def assert_told(result: Told, *words: str) -> None:
     """The command failed, said these words, and showed no stack trace."""
-    assert result.returncode == 1, result.stderr
-    assert "Traceback" not in result.stderr
+    assert result.exit_code == 1, result.messages
+    assert "Traceback" not in result.messages
     for word in words:
-        assert word in result.stderr
+        assert word in result.messages
 
 
 def test_help_names_every_command(lynceus: Lynceus) -> None:
     """A person who knows nothing finds the demo."""
     result = lynceus("--help")
 
-    assert result.returncode == 0
-    assert all(name in result.stdout for name in ("demo", "up", "submit", "status", "report", "doctor"))
+    assert result.exit_code == 0
+    assert all(name in result.output for name in ("demo", "up", "submit", "status", "report", "doctor"))
 
 
 def test_the_doctor_says_how_to_get_a_checkpoint(lynceus: Lynceus, tmp_path: Path) -> None:
@@ -30,9 +29,9 @@ def test_the_doctor_says_how_to_get_a_checkpoint(lynceus: Lynceus, tmp_path: Pat
     result = lynceus("doctor", "--checkpoint", str(tmp_path / "nothing"), "--recipes", str(RECIPES))
 
     assert_told(result, "checks-failed", "checkpoint")
-    assert "config.json is missing" in result.stdout
-    assert "mend:" in result.stdout
-    assert all(f"ok   {name}" in result.stdout for name in ("Python", "torch", "Redis", "recipes"))
+    assert "config.json is missing" in result.output
+    assert "mend:" in result.output
+    assert all(f"ok   {name}" in result.output for name in ("Python", "torch", "Redis", "recipes"))
 
 
 def test_the_doctor_names_the_line_of_a_wrong_recipe(lynceus: Lynceus, tmp_path: Path) -> None:
@@ -44,8 +43,8 @@ def test_the_doctor_names_the_line_of_a_wrong_recipe(lynceus: Lynceus, tmp_path:
     result = lynceus("doctor", "--recipes", "recipes")
 
     line = 1 + text.splitlines().index("deadline_ms: 5000")
-    assert result.returncode == 1
-    assert f"surface.yaml:{line} deadline_ms" in result.stdout
+    assert result.exit_code == 1
+    assert f"surface.yaml:{line} deadline_ms" in result.output
 
 
 def test_a_command_without_an_api_says_how_to_start_one(lynceus: Lynceus) -> None:
@@ -98,15 +97,15 @@ def test_a_picture_is_accepted_and_followed_until_the_limit(lynceus: Lynceus, ap
     )
 
     assert_told(result, "incomplete", "still waiting")
-    assert result.stdout.startswith("api-")
+    assert result.output.startswith("api-")
 
 
 def test_status_says_that_no_worker_lives(lynceus: Lynceus, api_url: str) -> None:
     """The worst news comes first, in a sentence."""
     result = lynceus("status", "--api", api_url)
 
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("No worker is alive")
+    assert result.exit_code == 0, result.messages
+    assert result.output.startswith("No worker is alive")
 
 
 def test_a_report_that_is_not_there_is_said_so(lynceus: Lynceus, api_url: str) -> None:
