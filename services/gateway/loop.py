@@ -82,14 +82,21 @@ class GatewayLoop:
                     for offer in camera.source.offers(self._stop):
                         self._take(camera, offer)
                         backoff.reset()
-                except Exception as error:
-                    # The outermost loop: a defect in one source must not end the others.
-                    self._shared.health.note_error(camera.config.camera_id, error)
-                    log.exception("source failed")
+                # The outermost loop: a defect in one source must not end the others.
+                except Exception as error:  # noqa: BLE001
+                    self._note_failure(camera, error)
                     self._stop.wait(backoff.next_delay())
                 else:
                     log.info("source ended")
                     return
+
+    def _note_failure(self, camera: Camera, error: Exception) -> None:
+        """Count it where health shows it; only a defect of ours is worth a stack trace."""
+        self._shared.health.note_error(camera.config.camera_id, error)
+        if isinstance(error, LynceusError):
+            log.warning("source failed", code=error.code, detail=error.detail, mend=error.mend)
+        else:
+            log.error("source failed", exc_info=error)
 
     def _take(self, camera: Camera, offer: Offer) -> None:
         try:

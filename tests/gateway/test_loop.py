@@ -68,6 +68,7 @@ def test_one_broken_source_leaves_the_others_at_work(
     """A video that is not there fails and is counted; the folder beside it is served."""
     plant = make_plant(ledger_redis.url, frames_redis.url, tmp_path)
     folder = tmp_path / "camera"
+    folder.mkdir()
     broken = VideoFileConfig(kind="video", camera_id="cam-v", recipe_id=RECIPE, path=tmp_path / "missing.avi")
     with plant.running(broken, folder_config(folder)):
         wait_until(lambda: plant.health.total(Outcome.FAILED, "cam-v") >= 1, PATIENCE)

@@ -7,6 +7,7 @@ import pytest
 from schemas.problem import FieldError
 from services.gateway.sources import FolderConfig, RtspConfig, UsbConfig, VideoFileConfig, load_sources
 from services.infra.errors import SourcesInvalid
+from tests.gateway.plant import ROOT
 
 EVERY_KIND = """
 sources:
@@ -31,6 +32,14 @@ def test_every_kind_of_source_can_be_written(tmp_path: Path) -> None:
     path.write_text(EVERY_KIND)
     kinds = [type(source) for source in load_sources(path)]
     assert kinds == [FolderConfig, VideoFileConfig, RtspConfig, UsbConfig]
+
+
+def test_the_example_of_the_documentation_is_a_sources_file(tmp_path: Path) -> None:
+    """What docs/sources.md shows can be copied and used."""
+    text = (ROOT / "docs" / "sources.md").read_text()
+    path = tmp_path / "sources.yaml"
+    path.write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    assert {source.kind for source in load_sources(path)} == {"folder", "video", "rtsp", "usb"}
 
 
 def test_a_camera_password_is_not_printed(tmp_path: Path) -> None:
