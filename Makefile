@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TYPED := $(wildcard schemas engine worker services tests bench)
+BENCHES := $(filter-out __init__ host,$(basename $(notdir $(wildcard bench/*.py))))
 # Test processes side by side, each with its own Redis servers; more than the cores only adds waiting.
 JOBS ?= 2
 # One thread per test process: torch would otherwise start as many threads as there are cores in each.
@@ -47,4 +48,4 @@ format: $(INSTALLED) ## Put every file into the house format.
 	$(BIN)/ruff check --fix .
 
 bench: $(INSTALLED) ## Measure against the named peers; each script prints hardware, commit, command and ratio.
-	@for script in $(wildcard bench/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(BENCHES); do echo "== $$script"; $(BIN)/python -m bench.$$script || exit 1; done

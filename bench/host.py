@@ -1,0 +1,48 @@
+"""What every measurement prints first: the hardware, the commit and the command."""
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+
+def host() -> dict[str, str]:
+    """Processor, cores, memory, system, Python, commit and command of this run."""
+    return {
+        "processor": _processor(),
+        "cores": str(psutil.cpu_count()),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "commit": _commit(),
+        "command": " ".join(sys.argv),
+    }
+
+
+def print_host() -> None:
+    """Print them, one a line."""
+    for name, value in host().items():
+        print(f"{name:10} {value}")
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    root = Path(__file__).parent.parent
+    asked = subprocess.run(
+        ["/usr/bin/env", "git", "describe", "--always", "--dirty"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip() or "not a checkout"
