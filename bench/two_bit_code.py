@@ -2,8 +2,8 @@
 
     python -m bench.two_bit_code [--rows 96]
 
-Every generator gets the same encoder (the exact search), data and step widths; the bound is Shannon's. Wide values
-are searched at a coarser grain, so that their targets fit a byte as well.
+Every generator gets the same encoder (the exact search), data and step widths; the bound is Shannon's.
+Wide values are searched at a coarser grain, so that their targets fit a byte as well.
 """
 
 import argparse
