@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -64,6 +64,18 @@ class Upload(Message):
     image: bytes | None = None
     frame_of: Identifier | None = None
     frame_digest: Digest | None = None
+
+
+def form_schema() -> dict[str, Any]:
+    """The JSON schema of the form: a form leaves out what JSON could send as null, and has the file."""
+    schema = InspectionFields.model_json_schema()
+    for name, value in schema["properties"].items():
+        if "anyOf" in value:
+            given = next(option for option in value.pop("anyOf") if option != {"type": "null"})
+            schema["properties"][name] = given | {key: value[key] for key in value if key != "default"}
+    schema["properties"]["image"] = {"type": "string", "format": "binary", "description": "The image file."}
+    schema["required"] = [*schema["required"], "image"]
+    return schema
 
 
 async def read_upload(request: Request) -> Upload:

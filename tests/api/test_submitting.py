@@ -3,17 +3,24 @@
 import asyncio
 import base64
 import hashlib
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from services.api.routers.inspections import result_id_of
+from services.infra.errors import FrameMissing
+from services.infra.frames import RedisFrames
 from services.infra.ledger import MemoryLedger
 from services.infra.names import Lane
+from services.infra.recipes import RecipeBook
 from tests.api.conftest import Submit
 from tests.api.line import Line, encoded, form, png
+from tests.conftest import FreshRedis
 
 
 def test_an_image_becomes_a_waiting_job(submit: Submit, client: httpx.Client, line: Line) -> None:
@@ -149,3 +156,34 @@ def test_a_dark_frame_is_taken_and_marked_as_unusable(submit: Submit, line: Line
     assert state is not None
     assert state.job.unusable_reason is not None
     assert "dark" in state.job.unusable_reason
+
+
+def test_a_full_frame_store_asks_to_come_back(line: Line, fresh_redis: FreshRedis) -> None:
+    """503 with Retry-After, and nothing half accepted: neither a job nor an image is left behind."""
+    frames = RedisFrames(fresh_redis(maxmemory="64mb", appendonly=False).url)
+    full = replace(line, frames=frames)
+    with TestClient(full.app(frames_high_water=0.001)) as client:
+        answer = client.post("/v1/inspections", **form("key-1"))
+
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "store-full"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert line.ledger.waiting(Lane.INSPECT) == 0
+    with pytest.raises(FrameMissing):
+        frames.get(result_id_of("key-1"))
+
+
+def test_an_edited_recipe_counts_from_the_next_part_on(line: Line, tmp_path: Path) -> None:
+    """No restart is needed, and a file saved half-way leaves the old recipe in force."""
+    recipes = tmp_path / "recipes"
+    shutil.copytree(line.settings.recipes_dir, recipes)
+    edited = replace(line, recipes=RecipeBook(recipes))
+    text = (recipes / "surface.yaml").read_text(encoding="utf-8")
+    with TestClient(edited.app()) as client:
+        (recipes / "surface.yaml").write_text(text.replace("version: 1", "version: 2"), encoding="utf-8")
+        second = client.post("/v1/inspections", **form("key-2"))
+        (recipes / "surface.yaml").write_text("recipe_id: [", encoding="utf-8")
+        broken = client.post("/v1/inspections", **form("key-3"))
+
+    assert second.json()["part"]["recipe_version"] == 2
+    assert broken.json()["part"]["recipe_version"] == 2

@@ -13,7 +13,7 @@ from services.api.identifiers import ResultId
 from services.api.lookup import find, image_of
 from services.api.ports import Ports, PortsOf
 from services.api.representations import AcceptedInspection, Inspection, links_of
-from services.api.uploads import FORM, JSON, InspectionBody, InspectionFields, Upload, read_upload
+from services.api.uploads import FORM, JSON, InspectionBody, Upload, form_schema, read_upload
 from services.infra.errors import DuplicateConflict, NotFound, RecipeInvalid, StoreUnavailable
 from services.infra.submission import SubmissionRequest
 
@@ -24,15 +24,9 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS = 1
 """The Retry-After hint while a result is still to come."""
 
-_FORM_SCHEMA = InspectionFields.model_json_schema()
-_FORM_SCHEMA["properties"] |= {
-    "image": {"type": "string", "format": "binary", "description": "The image file."}
-}
-_FORM_SCHEMA["required"] = [*_FORM_SCHEMA["required"], "image"]
-
 REQUEST_BODY = {
     "required": True,
-    "content": {FORM: {"schema": _FORM_SCHEMA}, JSON: {"schema": InspectionBody.model_json_schema()}},
+    "content": {FORM: {"schema": form_schema()}, JSON: {"schema": InspectionBody.model_json_schema()}},
 }
 
 IdempotencyKey = Annotated[
