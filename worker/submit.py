@@ -62,7 +62,7 @@ def _parse(message: dict[str, Any]) -> SubmitMessage:
         errors = tuple(_field_error(item) for item in error.errors())
         raise BadRequest(
             f"{len(errors)} field(s) of the message are wrong: {', '.join(e.field for e in errors)}",
-            mend='send {"request": {…}, "image": "<base64>"}; docs/architecture.md shows one',
+            mend='send {"request": {result_id, recipe_id, part_id, camera_id, …}, "image": "<base64>"}',
             errors=errors,
         ) from error
 
