@@ -17,14 +17,14 @@ from services.infra.recipes import RecipeBook
 from services.infra.redis_server import RedisServer
 from services.infra.results import SqlResults
 from services.infra.settings import ApiSettings
-from tests.api.line import ROOT, Line, form
+from tests.api.line import ROOT, Answer, Line, form
 from tests.conftest import WaitUntil
 
 
 class Submit(Protocol):
     """The type of the `submit` fixture."""
 
-    def __call__(self, key: str = "key-1", *, data: bytes | None = None, **fields: str) -> httpx.Response:
+    def __call__(self, key: str = "key-1", *, data: bytes | None = None, **fields: str) -> Answer:
         """The answer to a multipart submission; `fields` are added to a complete one."""
 
 
@@ -49,17 +49,17 @@ def line(ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path) -
 
 
 @pytest.fixture
-def client(line: Line) -> Iterator[httpx.Client]:
+def client(line: Line) -> Iterator[TestClient]:
     """A client of the application in this process."""
     with TestClient(line.app(), raise_server_exceptions=False) as client:
         yield client
 
 
 @pytest.fixture
-def submit(client: httpx.Client) -> Submit:
+def submit(client: TestClient) -> Submit:
     """Hands in one part's image as a form."""
 
-    def post(key: str = "key-1", *, data: bytes | None = None, **fields: str) -> httpx.Response:
+    def post(key: str = "key-1", *, data: bytes | None = None, **fields: str) -> Answer:
         return client.post("/v1/inspections", **form(key, data=data, **fields))
 
     return post

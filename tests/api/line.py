@@ -1,10 +1,11 @@
 """A line for the API's tests: real stores, and a hand that does what worker and clerk do."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from fastapi import FastAPI
@@ -37,6 +38,25 @@ DIAGNOSIS = Diagnosis(
     containment="Hold the lot and inspect every part of it.",
     corrective_actions=("Clean the fixture.", "Check the coolant nozzle."),
 )
+
+
+class Answer(Protocol):
+    """What the tests read of a response, whichever client brought it."""
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The header fields, in any case."""
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+
+    def json(self) -> dict[str, Any]:
+        """The body as JSON."""
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

@@ -3,22 +3,22 @@
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from services.infra.names import Lane
 from tests.api.conftest import Submit
-from tests.api.line import Line, encoded, form, picture, png
+from tests.api.line import Answer, Line, encoded, form, picture, png
 
 
-def _problem(answer: httpx.Response, status: int, code: str) -> dict[str, object]:
+def _problem(answer: Answer, status: int, code: str) -> dict[str, Any]:
     """The body of a problem answer, after checking that it is one (RFC 9457) and names its mend."""
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
-    body: dict[str, object] = answer.json()
+    body = answer.json()
     assert (body["code"], body["status"]) == (code, status)
     assert body["type"] == f"/problems/{code}"
     assert body["title"]
@@ -94,7 +94,7 @@ def test_a_rotated_photograph_is_described_upright(submit: Submit) -> None:
     assert (answer.json()["frame"]["width"], answer.json()["frame"]["height"]) == (80, 96)
 
 
-def test_a_missing_key_is_refused(client: httpx.Client) -> None:
+def test_a_missing_key_is_refused(client: TestClient) -> None:
     """400 names the header, since without a key a repeated request could not be told from a new one."""
     request = form("unused") | {"headers": {}}
     body = _problem(client.post("/v1/inspections", **request), 400, "request-invalid")
@@ -112,7 +112,7 @@ def test_every_wrong_field_is_named_at_once(submit: Submit) -> None:
     assert "leave this field out" in errors["colour"]["mend"]
 
 
-def test_a_missing_image_is_named(client: httpx.Client) -> None:
+def test_a_missing_image_is_named(client: TestClient) -> None:
     """The file part is called `image`, and the answer says so."""
     request = form("key-1") | {"files": {"picture": ("part.png", png())}}
     body = _problem(client.post("/v1/inspections", **request), 422, "request-invalid")
@@ -132,7 +132,7 @@ def test_a_missing_image_is_named(client: httpx.Client) -> None:
         (b'{"recipe_id": "surface", "part_id": "SN-1", "frame_of": "R-1"}', "body"),
     ],
 )
-def test_json_that_is_no_request_is_refused(client: httpx.Client, raw: bytes, field: str) -> None:
+def test_json_that_is_no_request_is_refused(client: TestClient, raw: bytes, field: str) -> None:
     """Broken JSON, no image, two kinds of image: each is said, none is a stack trace."""
     headers = {"Idempotency-Key": "key-1", "Content-Type": "application/json"}
     answer = client.post("/v1/inspections", headers=headers, content=raw)
@@ -141,7 +141,7 @@ def test_json_that_is_no_request_is_refused(client: httpx.Client, raw: bytes, fi
     assert [error["field"] for error in body["errors"]] == [field]
 
 
-def test_another_content_type_is_refused(client: httpx.Client) -> None:
+def test_another_content_type_is_refused(client: TestClient) -> None:
     """415 names the two that are taken."""
     headers = {"Idempotency-Key": "key-1", "Content-Type": "text/plain"}
     answer = client.post("/v1/inspections", headers=headers, content=b"part SN-1 please")
@@ -200,7 +200,7 @@ def test_a_body_that_grows_too_large_is_refused_while_it_comes(line: Line) -> No
         ("GET", "/v1/results?cursor=nonsense", 400),
     ],
 )
-def test_every_error_is_a_problem_record(client: httpx.Client, method: str, path: str, status: int) -> None:
+def test_every_error_is_a_problem_record(client: TestClient, method: str, path: str, status: int) -> None:
     """404, 405 and wrong parameters too: nothing answers in another shape."""
     answer = client.request(method, path)
 

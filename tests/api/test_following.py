@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -13,7 +12,7 @@ from tests.api.conftest import Submit
 from tests.api.line import Line, encoded, picture, png
 
 
-def test_an_inspection_is_followed_to_its_report(submit: Submit, client: httpx.Client, line: Line) -> None:
+def test_an_inspection_is_followed_to_its_report(submit: Submit, client: TestClient, line: Line) -> None:
     """waiting, diagnosing, reported; the report's link appears when the report does."""
     place = submit().headers["Location"]
     stages = [client.get(place).json()["stage"]]
@@ -33,7 +32,7 @@ def test_an_inspection_is_followed_to_its_report(submit: Submit, client: httpx.C
 
 
 def test_the_answer_is_the_same_after_the_ledger_forgot(
-    submit: Submit, client: httpx.Client, line: Line
+    submit: Submit, client: TestClient, line: Line
 ) -> None:
     """The database alone gives the same inspection and the same report."""
     place = submit().headers["Location"]
@@ -47,7 +46,7 @@ def test_the_answer_is_the_same_after_the_ledger_forgot(
 
 
 def test_the_image_is_found_in_the_store_then_in_the_archive(
-    submit: Submit, client: httpx.Client, line: Line
+    submit: Submit, client: TestClient, line: Line
 ) -> None:
     """The bytes come back as they came in, wherever they are kept; once dropped, the answer says why."""
     data = encoded(picture(), "JPEG")
@@ -72,7 +71,7 @@ def test_the_image_is_found_in_the_store_then_in_the_archive(
     [(None, "waits for its verdict"), (0.01, "asks for no report"), (0.93, "being written")],
 )
 def test_a_report_that_is_not_there_says_why(
-    submit: Submit, client: httpx.Client, line: Line, probability: float | None, why: str
+    submit: Submit, client: TestClient, line: Line, probability: float | None, why: str
 ) -> None:
     """Not yet, not at all, and being written are three things to a person who waits."""
     result_id = submit().json()["result_id"]
@@ -84,7 +83,7 @@ def test_a_report_that_is_not_there_says_why(
     assert why in answer.json()["detail"]
 
 
-def test_results_come_newest_first_in_pages(submit: Submit, client: httpx.Client, line: Line) -> None:
+def test_results_come_newest_first_in_pages(submit: Submit, client: TestClient, line: Line) -> None:
     """Following `next` shows every result once; the header and the body name the same page."""
     for number in range(7):
         submit(f"key-{number}", part_id=f"SN-{number}")
@@ -120,7 +119,7 @@ def test_results_come_newest_first_in_pages(submit: Submit, client: httpx.Client
     ],
 )
 def test_results_are_narrowed(
-    submit: Submit, client: httpx.Client, line: Line, query: str, parts: set[str]
+    submit: Submit, client: TestClient, line: Line, query: str, parts: set[str]
 ) -> None:
     """Each filter narrows, and two together narrow further."""
     asked = (

@@ -3,8 +3,8 @@
 import re
 from datetime import UTC, datetime
 
-import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from schemas.report import Cause, Diagnosis
 from services.api.negotiation import best_match
@@ -25,7 +25,7 @@ def reported(submit: Submit, line: Line) -> str:
     return f"/v1/reports/{result_id}"
 
 
-def test_a_browser_gets_a_page_and_a_program_gets_data(client: httpx.Client, reported: str) -> None:
+def test_a_browser_gets_a_page_and_a_program_gets_data(client: TestClient, reported: str) -> None:
     """Accept decides; whoever asks for neither is told what there is."""
     assert client.get(reported, headers=HTML).headers["Content-Type"].startswith("text/html")
     assert client.get(reported).headers["Content-Type"] == "application/json"
@@ -34,7 +34,7 @@ def test_a_browser_gets_a_page_and_a_program_gets_data(client: httpx.Client, rep
     assert refused.headers["Content-Type"] == "application/problem+json"
 
 
-def test_the_page_holds_what_an_auditor_asks_for(client: httpx.Client, reported: str) -> None:
+def test_the_page_holds_what_an_auditor_asks_for(client: TestClient, reported: str) -> None:
     """Part, lot, verdict, scores, thresholds, every field of the diagnosis, reasoning, versions, digest."""
     page = client.get(reported, headers=HTML).text
     report = client.get(reported).json()
@@ -50,7 +50,7 @@ def test_the_page_holds_what_an_auditor_asks_for(client: httpx.Client, reported:
         assert text in page, text
 
 
-def test_the_page_needs_nothing_from_elsewhere(client: httpx.Client, reported: str) -> None:
+def test_the_page_needs_nothing_from_elsewhere(client: TestClient, reported: str) -> None:
     """It is saved, mailed and printed without a network: image inside, no script, no link out."""
     answer = client.get(reported, headers=HTML)
 
@@ -61,7 +61,7 @@ def test_the_page_needs_nothing_from_elsewhere(client: httpx.Client, reported: s
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
-def test_the_mark_of_a_draft_goes_with_the_signature(client: httpx.Client, line: Line, reported: str) -> None:
+def test_the_mark_of_a_draft_goes_with_the_signature(client: TestClient, line: Line, reported: str) -> None:
     """DRAFT stands on the page until a person signed; then the name does."""
     draft = client.get(reported, headers=HTML).text
     line.store()
@@ -75,7 +75,7 @@ def test_the_mark_of_a_draft_goes_with_the_signature(client: httpx.Client, line:
     assert client.get(reported).json()["state"] == "SIGNED"
 
 
-def test_words_of_a_model_stay_words(submit: Submit, client: httpx.Client, line: Line) -> None:
+def test_words_of_a_model_stay_words(submit: Submit, client: TestClient, line: Line) -> None:
     """What a model writes is shown and never run, whatever it writes."""
     evil = "<script>alert(1)</script>"
     result_id = submit().json()["result_id"]
@@ -94,9 +94,7 @@ def test_words_of_a_model_stay_words(submit: Submit, client: httpx.Client, line:
     assert "&lt;script&gt;" in page
 
 
-def test_the_page_shows_an_image_that_browsers_do_not(
-    submit: Submit, client: httpx.Client, line: Line
-) -> None:
+def test_the_page_shows_an_image_that_browsers_do_not(submit: Submit, client: TestClient, line: Line) -> None:
     """A TIFF is shown as PNG; the digest is still that of what came in."""
     result = submit(data=encoded(picture(), "TIFF")).json()
     line.decide(0.93)
@@ -107,7 +105,7 @@ def test_the_page_shows_an_image_that_browsers_do_not(
     assert result["frame"]["digest"] in page
 
 
-def test_the_page_says_when_the_image_is_gone(client: httpx.Client, line: Line, reported: str) -> None:
+def test_the_page_says_when_the_image_is_gone(client: TestClient, line: Line, reported: str) -> None:
     """A report outlives its pixels; while they are archived it shows them."""
     line.store()
     gone = client.get(reported, headers=HTML).text

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
@@ -20,7 +19,7 @@ from tests.api.line import WORKER, Line
 from tests.conftest import FreshRedis
 
 
-def test_the_status_tells_what_waits_and_who_works(submit: Submit, client: httpx.Client, line: Line) -> None:
+def test_the_status_tells_what_waits_and_who_works(submit: Submit, client: TestClient, line: Line) -> None:
     """Queues, processes, model, device, cameras, counters and latencies, each from where it is known."""
     for number in range(3):
         submit(f"key-{number}")
@@ -42,7 +41,7 @@ def test_the_status_tells_what_waits_and_who_works(submit: Submit, client: httpx
     assert stages["verdict"]["p50_ms"] == pytest.approx(60.0)
 
 
-def test_bad_news_comes_first_and_in_words(submit: Submit, client: httpx.Client, line: Line) -> None:
+def test_bad_news_comes_first_and_in_words(submit: Submit, client: TestClient, line: Line) -> None:
     """Without a worker the first sentence says so, and how to mend it."""
     submit()
     alone = client.get("/v1/status").json()["in_words"]
@@ -56,7 +55,7 @@ def test_bad_news_comes_first_and_in_words(submit: Submit, client: httpx.Client,
     assert well[0].startswith("1 part waits for a verdict")
 
 
-def test_a_job_given_up_is_listed_with_its_reason(submit: Submit, client: httpx.Client, line: Line) -> None:
+def test_a_job_given_up_is_listed_with_its_reason(submit: Submit, client: TestClient, line: Line) -> None:
     """The dead-letter list holds the problem, and the status counts it."""
     result_id = submit().json()["result_id"]
     line.decide(0.93)
@@ -72,7 +71,7 @@ def test_a_job_given_up_is_listed_with_its_reason(submit: Submit, client: httpx.
     assert "given up" in client.get(f"/v1/reports/{result_id}").json()["detail"]
 
 
-def test_ready_needs_a_live_worker(client: httpx.Client, line: Line) -> None:
+def test_ready_needs_a_live_worker(client: TestClient, line: Line) -> None:
     """/healthz is about this process alone, /readyz about everything a verdict needs."""
     assert client.get("/healthz").status_code == 200
     line.beat(age_seconds=300)
@@ -104,7 +103,7 @@ def test_a_store_away_is_named_with_its_mend(line: Line, fresh_redis: FreshRedis
     assert health.status_code == 200
 
 
-def test_prometheus_can_read_the_metrics(submit: Submit, client: httpx.Client, line: Line) -> None:
+def test_prometheus_can_read_the_metrics(submit: Submit, client: TestClient, line: Line) -> None:
     """Text that prometheus-client's own parser takes, with the queue's length in it."""
     from prometheus_client.parser import text_string_to_metric_families
 
@@ -117,7 +116,7 @@ def test_prometheus_can_read_the_metrics(submit: Submit, client: httpx.Client, l
     assert families["lynceus_process_up"].samples[0].value == 1.0
 
 
-def test_the_dashboard_shows_the_last_verdicts(submit: Submit, client: httpx.Client, line: Line) -> None:
+def test_the_dashboard_shows_the_last_verdicts(submit: Submit, client: TestClient, line: Line) -> None:
     """Part, decision, picture and the way to the report are on the first page, from this server alone."""
     result_id = submit(part_id="SN-77").json()["result_id"]
     line.decide(0.93)

@@ -23,7 +23,7 @@ from tests.api.line import Line, encoded, form, png
 from tests.conftest import FreshRedis
 
 
-def test_an_image_becomes_a_waiting_job(submit: Submit, client: httpx.Client, line: Line) -> None:
+def test_an_image_becomes_a_waiting_job(submit: Submit, client: TestClient, line: Line) -> None:
     """202 with the place to ask, a job in the lane, its image in the frame store, and the doorbell rung."""
     answer = submit(lot_id="LOT-7", camera_id="camera-2")
 
@@ -47,9 +47,7 @@ def test_an_image_becomes_a_waiting_job(submit: Submit, client: httpx.Client, li
     assert "Retry-After" in found.headers
 
 
-def test_json_with_base64_asks_for_the_same_as_a_form(
-    submit: Submit, client: httpx.Client, line: Line
-) -> None:
+def test_json_with_base64_asks_for_the_same_as_a_form(submit: Submit, client: TestClient, line: Line) -> None:
     """The two ways to send one request are one request: the second is the first again."""
     first = submit()
     body = {"recipe_id": "surface", "part_id": "SN-1", "image_base64": base64.b64encode(png()).decode()}
@@ -60,9 +58,7 @@ def test_json_with_base64_asks_for_the_same_as_a_form(
     assert line.ledger.waiting(Lane.INSPECT) == 1
 
 
-def test_a_kept_image_is_inspected_again_by_reference(
-    submit: Submit, client: httpx.Client, line: Line
-) -> None:
+def test_a_kept_image_is_inspected_again_by_reference(submit: Submit, client: TestClient, line: Line) -> None:
     """Result id and digest stand for the image; the new job has its own copy of it."""
     first = submit().json()
     body = {
@@ -78,7 +74,7 @@ def test_a_kept_image_is_inspected_again_by_reference(
     assert line.frames.get(second.json()["result_id"]) == png()
 
 
-def test_a_reference_to_another_image_than_named_is_refused(submit: Submit, client: httpx.Client) -> None:
+def test_a_reference_to_another_image_than_named_is_refused(submit: Submit, client: TestClient) -> None:
     """The digest guards against judging a picture that the caller did not mean."""
     first = submit().json()
     body = {
@@ -114,11 +110,13 @@ def test_a_hundred_posts_with_one_key_make_one_job(line: Line) -> None:
     "change", [{"part_id": "SN-2"}, {"recipe_id": "board"}, {"deadline_ms": "77"}, {"is_simulated": "true"}]
 )
 def test_the_same_key_with_another_request_is_refused(
-    submit: Submit, line: Line, change: dict[str, str]
+    submit: Submit, client: TestClient, line: Line, change: dict[str, str]
 ) -> None:
     """422, and the first job stays as it was."""
     submit()
-    answer = submit(**change)
+    request = form("key-1")
+    request["data"] |= change
+    answer = client.post("/v1/inspections", **request)
 
     assert answer.status_code == 422
     assert answer.json()["code"] == "duplicate-conflict"
