@@ -47,10 +47,10 @@ class PromptEncoder:
         self._template = ChatTemplate.from_checkpoint(directory, self.tokenizer.named)
         self._images = ImageProcessor.from_checkpoint(directory)
         self._config = config
-        placeholder = self.tokenizer.id_of(IMAGE_MARKS[1])
-        if config.image_token_id != placeholder:
+        ours, theirs = self.tokenizer.id_of(IMAGE_MARKS[1]), config.image_token_id
+        if ours != theirs:
             raise CheckpointInvalid(
-                f"{IMAGE_MARKS[1]} is {placeholder} in tokenizer.json, but {config.image_token_id} in config.json",
+                f"{IMAGE_MARKS[1]} has the id {ours} in tokenizer.json and {theirs} in config.json",
                 "config.json and tokenizer.json must come from the same checkpoint",
             )
 

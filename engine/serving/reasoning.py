@@ -50,6 +50,7 @@ class Writer:
         self.tokens = 0
         self.finish_reason: FinishReason | None = None
         self._marks = marks
+        self._never = torch.tensor(marks.never, dtype=torch.long)
         self._sampling = sampling
         self._sampler = Sampler(sampling)
         self._grammar = grammar
@@ -60,7 +61,7 @@ class Writer:
 
         At the end it sets `finish_reason`.
         """
-        allowed = logits.index_fill(0, torch.tensor(self._marks.never, device=logits.device), -torch.inf)
+        allowed = logits.index_fill(0, self._never.to(logits.device), -torch.inf)
         chosen = self._reason(allowed) if self._thinking else self._answer(allowed)
         chosen = chosen[: self._sampling.max_tokens - self.tokens]
         self.tokens += len(chosen)

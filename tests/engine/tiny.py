@@ -55,6 +55,7 @@ class Shape:
     heads: int = 4
     kv_heads: int = 2
     head_dim: int = 16
+    hidden_size: int = 64
     experts: int = 4
     top_k: int = 2
     shared_experts: int = 2
@@ -68,7 +69,7 @@ class Shape:
         spatial = pairs * 3 // 8
         text = {
             "vocab_size": VOCAB_SIZE,
-            "hidden_size": self.heads * self.head_dim,
+            "hidden_size": self.hidden_size,
             "head_dim": self.head_dim,
             "intermediate_size": 96,
             "num_hidden_layers": self.layers,

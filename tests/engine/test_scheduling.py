@@ -1,0 +1,238 @@
+"""Who goes first, and what becomes of requests that are late, cancelled, or left when the engine closes."""
+
+import threading
+import time
+from concurrent.futures import CancelledError, Future
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine import (
+    CheckpointInvalid,
+    Completion,
+    DeadlinePassed,
+    DeviceUnavailable,
+    Engine,
+    EngineClosed,
+    EngineConfig,
+    OutOfMemory,
+    Priority,
+    Prompt,
+    Sampling,
+)
+from engine.model import ErnieVL
+from engine.serving.loop import device_errors
+from engine.serving.requests import OutputPart
+from tests.conftest import WaitUntil
+
+CHOICES = ("good", "pit")
+LONG = Sampling(max_tokens=2000, temperature=1.0)
+QUESTION = Prompt(("Inspect the part.",))
+
+
+class Gate:
+    """A callback that lets the caller know that writing is under way, and holds it until opened."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+
+    def __call__(self, part: OutputPart, text: str) -> None:
+        """Called on the engine's thread with the first text."""
+        self.reached.set()
+        assert self.opened.wait(30), f"nobody opened the gate at {part} {text!r}"
+
+
+@pytest.fixture
+def own_engine(tiny_checkpoint: Path) -> Engine:
+    """An engine that the test may close; it has a thread and no other resource."""
+    return Engine(EngineConfig(tiny_checkpoint, device="cpu"))
+
+
+def _held(engine: Engine, sampling: Sampling = LONG) -> tuple[Future[Completion], Gate]:
+    """A report whose writing has begun and waits for its gate."""
+    gate = Gate()
+    report = engine.generate(QUESTION, sampling, on_text=gate)
+    assert gate.reached.wait(30)
+    return report, gate
+
+
+def test_a_verdict_does_not_wait_for_a_report(engine: Engine) -> None:
+    """Submitted while a report is being written, it is there long before the report."""
+    report, gate = _held(engine)
+    verdict = engine.score(QUESTION, CHOICES)
+    gate.opened.set()
+    verdict.result(30)
+    assert not report.done()
+    report.cancel()
+
+
+def test_verdicts_go_first_and_each_kind_in_its_order(engine: Engine) -> None:
+    """Two reports, then three verdicts that come while the device is busy."""
+    blocker, gate = _held(engine)
+    ended: list[str] = []
+    futures: dict[str, Future[Completion]] = {}
+    for name, priority in (
+        ("report 1", Priority.REPORT),
+        ("report 2", Priority.REPORT),
+        ("verdict 1", Priority.VERDICT),
+        ("verdict 2", Priority.VERDICT),
+    ):
+        future = engine.generate(QUESTION, Sampling(max_tokens=1), priority=priority)
+        future.add_done_callback(lambda _, name=name: ended.append(name))  # type: ignore[misc]
+        futures[name] = future
+    blocker.cancel()
+    gate.opened.set()
+    for future in futures.values():
+        future.result(30)
+    assert ended == ["verdict 1", "verdict 2", "report 1", "report 2"]
+
+
+def test_a_late_request_costs_no_work(engine: Engine) -> None:
+    """Whether late on arrival or while it waited."""
+    late = engine.score(QUESTION, CHOICES, deadline=time.monotonic() - 1).exception(30)
+    assert isinstance(late, DeadlinePassed)
+    assert "1.0" in late.detail
+    report, gate = _held(engine)
+    waiting = engine.score(QUESTION, CHOICES, deadline=time.monotonic() + 0.05)
+    time.sleep(0.1)
+    gate.opened.set()
+    assert isinstance(waiting.exception(30), DeadlinePassed)
+    report.cancel()
+
+
+def test_a_deadline_that_is_kept_changes_nothing(engine: Engine) -> None:
+    """It bounds when work begins, not when it ends."""
+    assert engine.score(QUESTION, CHOICES, deadline=time.monotonic() + 60).result(30).prompt_tokens > 0
+
+
+def test_a_cancelled_report_stops_at_the_next_step(engine: Engine, wait_until: WaitUntil) -> None:
+    """Its caller has gone; the device is free again long before 2000 tokens are written."""
+    report, gate = _held(engine)
+    assert report.cancel()
+    gate.opened.set()
+    wait_until(lambda: engine.stats().unfinished_reports == 0)
+    with pytest.raises(CancelledError):
+        report.result(30)
+
+
+def test_closing_drains_what_was_taken(own_engine: Engine) -> None:
+    """Everything accepted is answered; what comes later is refused."""
+    futures = [own_engine.score(QUESTION, CHOICES) for _ in range(3)]
+    report = own_engine.generate(QUESTION, Sampling(max_tokens=3))
+    own_engine.close(drain=True)
+    assert all(future.done() for future in futures)
+    assert report.result().completion_tokens == 3
+    assert isinstance(own_engine.score(QUESTION, CHOICES).exception(1), EngineClosed)
+
+
+def test_closing_at_once_fails_what_is_left(own_engine: Engine) -> None:
+    """The running report and what waits behind it end with EngineClosed, not in silence."""
+    report, gate = _held(own_engine)
+    waiting = own_engine.generate(QUESTION, Sampling(max_tokens=3))
+    closer = threading.Thread(target=own_engine.close, kwargs={"drain": False})
+    closer.start()
+    gate.opened.set()
+    closer.join(30)
+    for future in (report, waiting):
+        assert isinstance(future.exception(1), EngineClosed)
+    assert own_engine.stats().unfinished_reports == 0
+    own_engine.close()
+
+
+def test_stats_count_what_was_done(own_engine: Engine) -> None:
+    """Finished, failed, and tokens in and out; nothing is unfinished in the end."""
+    own_engine.score(QUESTION, CHOICES).result(30)
+    own_engine.generate(QUESTION, Sampling(max_tokens=3)).result(30)
+    own_engine.close()
+    stats = own_engine.stats()
+    assert (stats.finished, stats.failed, stats.completion_tokens) == (2, 0, 3)
+    assert stats.unfinished_verdicts == stats.unfinished_reports == 0
+    assert stats.prompt_tokens > 3
+
+
+def test_timings_add_up(engine: Engine) -> None:
+    """Every part of a request's time is there, and none is negative."""
+    began = time.monotonic()
+    timings = engine.generate(QUESTION, Sampling(max_tokens=4)).result(30).timings
+    parts = (timings.prepare, timings.wait, timings.prefill, timings.decode)
+    assert min(parts) >= 0
+    assert sum(parts) <= time.monotonic() - began
+
+
+@pytest.fixture
+def network(own_engine: Engine) -> ErnieVL:
+    """The network inside `own_engine`, for tests that break it."""
+    return own_engine._loop._network
+
+
+def test_a_frame_too_large_for_memory_fails_alone(
+    own_engine: Engine, network: ErnieVL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores that do not fit together are computed one by one, and only the one that never fits is told."""
+    decode = network.decode
+
+    def small_memory(token_ids: torch.Tensor, *rest: object) -> torch.Tensor:
+        if len(token_ids) > 40:
+            torch.empty(1 << 60)
+        return decode(token_ids, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(network, "decode", small_memory)
+    report, gate = _held(own_engine)
+    large = Prompt(("Inspect the part. " * 20,))
+    futures = [own_engine.score(prompt, CHOICES) for prompt in (QUESTION, large, QUESTION)]
+    report.cancel()
+    gate.opened.set()
+    faults = [type(future.exception(30)) for future in futures]
+    assert faults == [type(None), OutOfMemory, type(None)]
+    own_engine.close()
+
+
+def test_memory_of_every_kind_is_the_same_error() -> None:
+    """A GPU's, numpy's; any other fault passes through."""
+    for fault in (torch.OutOfMemoryError("no room"), MemoryError("no room")):
+        with pytest.raises(OutOfMemory, match="no room"), device_errors():
+            raise fault
+    with pytest.raises(RuntimeError, match="another"), device_errors():
+        raise RuntimeError("another")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_unexplained_fault_ends_the_engine_loudly(
+    own_engine: Engine, network: ErnieVL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No caller waits for ever: each learns that the engine failed, and why."""
+
+    def broken(*_: object) -> torch.Tensor:
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(network, "decode", broken)
+    for future in (own_engine.score(QUESTION, CHOICES), own_engine.generate(QUESTION, LONG)):
+        fault = future.exception(30)
+        assert isinstance(fault, EngineClosed)
+        assert "the device is gone" in fault.detail
+    own_engine.close()
+
+
+def test_the_device_is_found_or_refused(engine: Engine, tiny_checkpoint: Path) -> None:
+    """What `auto` chose is said; what is not there is an error with a mend."""
+    assert engine.info.device == "cpu"
+    assert engine.info.dtype == "float32"
+    missing = f"cuda:{torch.cuda.device_count()}"
+    for device, said in ((missing, "torch sees"), ("tpu", "unknown"), ("cuda:x", "unknown")):
+        with pytest.raises(DeviceUnavailable, match=said):
+            Engine(EngineConfig(tiny_checkpoint, device=device))
+
+
+def test_info_names_the_model(engine: Engine, tiny_checkpoint: Path) -> None:
+    """Name, digest and size, as results carry them."""
+    assert engine.info.model_name == tiny_checkpoint.name
+    assert len(engine.info.checkpoint_digest) == 64
+    assert engine.info.parameters > 100_000
+
+
+def test_a_checkpoint_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """Not a stack trace."""
+    with pytest.raises(CheckpointInvalid, match="config.json is missing"):
+        Engine(EngineConfig(tmp_path / "nowhere", device="cpu"))
