@@ -58,7 +58,9 @@ class Doorbell:
             if self._redis.llen(lane.value):
                 return False
         try:
-            self._celery.send_task(SHIFT_TASK, queue=lane.value, retry=False)
+            # Kombu wraps what it meets while connecting, and lets through what it meets while publishing.
+            with typed_errors(self._url):
+                self._celery.send_task(SHIFT_TASK, queue=lane.value, retry=False)
         except OperationalError as error:
             # The token stays behind at most TOKEN_KEPT_MS; without Redis it cannot be taken back now.
             raise StoreUnavailable(

@@ -106,7 +106,7 @@ class RedisLedger(RedisBoard):
                 report=_message(DiagnosisReport, report),
                 problem=_message(Problem, problem),
             )
-        except ValidationError as error:
+        except ValueError as error:
             raise _unreadable(result_id, error) from error
 
     def read(self, lane: Lane, consumer: str, count: int) -> list[Entry]:

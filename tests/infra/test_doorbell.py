@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from services.infra.doorbell import Bell, Doorbell, MemoryDoorbell
-from services.infra.errors import StoreUnavailable
+from services.infra.errors import StoreFull, StoreUnavailable
 from services.infra.names import SHIFT_TASK, Lane, doorbell_key
 from services.infra.redis_server import RedisServer
 from tests.conftest import FreshRedis
@@ -78,4 +78,16 @@ def test_a_bell_without_redis_is_a_typed_error(fresh_redis: FreshRedis) -> None:
         bell.ring(Lane.INSPECT)
     server.start()
     begun(bell, server)
+    assert bell.ring(Lane.INSPECT)
+
+
+def test_a_bell_at_a_full_redis_is_a_typed_error(fresh_redis: FreshRedis) -> None:
+    """The job that was added before stays accepted; the next ring with room wakes a worker for it."""
+    server = fresh_redis()
+    bell = Doorbell(server.url)
+    with Redis.from_url(server.url) as client:
+        client.config_set("maxmemory", 1)
+        with pytest.raises(StoreFull):
+            bell.ring(Lane.INSPECT)
+        client.config_set("maxmemory", 0)
     assert bell.ring(Lane.INSPECT)

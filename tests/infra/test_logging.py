@@ -50,7 +50,7 @@ def test_an_error_is_written_with_its_trace(capsys: pytest.CaptureFixture[str]) 
     """For the person who mends the program; users get problem records."""
     set_up_logging(CommonSettings(), "api")
     try:
-        raise RuntimeError("odd")
-    except RuntimeError:
+        int("odd")
+    except ValueError:
         structlog.get_logger("ours").exception("failed")
-    assert "RuntimeError: odd" in json.loads(capsys.readouterr().err)["exception"]
+    assert "ValueError: invalid literal" in json.loads(capsys.readouterr().err)["exception"]
