@@ -76,7 +76,7 @@ class Loop:
         try:
             with torch.inference_mode():
                 while self._take():
-                    self._serve(self._running)
+                    self._serve(list(self._running))
         except BaseException as fault:
             # A fault that no request explains leaves the device in doubt: say so to every caller, loudly.
             with self._changed:
@@ -112,7 +112,6 @@ class Loop:
                 self._advance(job)
         if scores := [job for job in ready if isinstance(job, ScoreJob)]:
             self._score(scores)
-        self._running = []
 
     def _starts(self, job: AnyJob) -> bool:
         """False for a job that its caller has cancelled, or that is too late; it is ended here."""
@@ -137,6 +136,7 @@ class Loop:
             self._end(job, completion)
             return
         with self._changed:
+            self._running.remove(job)
             heapq.heappush(self._waiting, (job.priority, next(self._numbers), job))
 
     def _score(self, jobs: Sequence[ScoreJob]) -> None:
@@ -169,6 +169,8 @@ class Loop:
         """Hand the outcome to the caller, unless it has cancelled, and count it."""
         with self._changed:
             self._unfinished[job.priority] -= 1
+            if job in self._running:
+                self._running.remove(job)
             if isinstance(outcome, EngineError):
                 self._counts["failed"] += 1
             elif outcome is not None:

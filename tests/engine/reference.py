@@ -1,6 +1,7 @@
 """What transformers computes, in the words of our tests."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +19,12 @@ Pixels = NDArray[np.uint8]
 PLACEHOLDER, START, END = (SPECIAL_TOKENS.index(token) for token in list(IMAGE_TOKENS.values())[:3])
 
 
-def reference_patches(images: Sequence[Pixels], **settings: object) -> tuple[Tensor, list[Grid]]:
+def reference_patches(
+    images: Sequence[Pixels], largest_area: int = 28 * 28 * 6177
+) -> tuple[Tensor, list[Grid]]:
     """Patches `[N, 588]` and grids by the image processor of transformers."""
-    out = Ernie4_5_VLMoeImageProcessorPil(**settings)(images=list(images), return_tensors="pt")
+    processor = Ernie4_5_VLMoeImageProcessorPil(size={"shortest_edge": 56 * 56, "longest_edge": largest_area})
+    out = processor(images=list(images), return_tensors="pt")
     return out["pixel_values"], [(t, h, w) for t, h, w in out["image_grid_thw"].tolist()]
 
 
@@ -29,7 +33,10 @@ class Question:
 
     def __init__(self, rng: np.random.Generator, images: Sequence[Pixels]) -> None:
         self.ids = self._words(rng)
-        self.patches, self.grids = reference_patches(images) if images else (None, [])
+        self.patches: Tensor | None = None
+        self.grids: list[Grid] = []
+        if images:
+            self.patches, self.grids = reference_patches(images)
         for _, rows, columns in self.grids:
             self.ids += [START] + [PLACEHOLDER] * (rows * columns // 4) + [END] + self._words(rng)
 
@@ -38,7 +45,7 @@ class Question:
         """Between one and nine ids of ordinary tokens."""
         return [int(word) for word in rng.integers(len(SPECIAL_TOKENS), 400, rng.integers(1, 10))]
 
-    def inputs(self) -> dict[str, Tensor]:
+    def inputs(self) -> dict[str, Any]:
         """The keyword arguments of the reference model."""
         ids = torch.tensor([self.ids])
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
@@ -67,7 +74,8 @@ def reference_greedy(
     model: Ernie4_5_VLMoeForConditionalGeneration, question: Question, count: int
 ) -> list[int]:
     """The ids that the reference writes; never a mark of an image, which only prompts hold."""
-    written = model.generate(  # type: ignore[operator]
+    untyped: Any = model
+    written = untyped.generate(
         **question.inputs(),
         max_new_tokens=count,
         do_sample=False,

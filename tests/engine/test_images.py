@@ -33,9 +33,8 @@ def test_patches_are_those_of_transformers(height: int, width: int, seed: int) -
 def test_an_area_over_the_limit_shrinks_as_in_transformers(height: int, width: int) -> None:
     """The checkpoint's own limits are kept, with the aspect."""
     pixels = random_pixels(np.random.default_rng(1), height, width)
-    limits = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
     patches, grid = ImageProcessor(max_area=112 * 112).patches(pixels)
-    expected, grids = reference_patches([pixels], size=limits)
+    expected, grids = reference_patches([pixels], largest_area=112 * 112)
     assert [grid] == grids
     torch.testing.assert_close(patches, expected, rtol=0, atol=1e-5)
 

@@ -1,5 +1,6 @@
 """Who goes first, and what becomes of requests that are late, cancelled, or left when the engine closes."""
 
+import itertools
 import threading
 import time
 from concurrent.futures import CancelledError, Future
@@ -20,8 +21,10 @@ from engine import (
     Priority,
     Prompt,
     Sampling,
+    Scores,
 )
 from engine.model import ErnieVL
+from engine.serving.jobs import ScoreJob
 from engine.serving.loop import device_errors
 from engine.serving.requests import OutputPart
 from tests.conftest import WaitUntil
@@ -213,6 +216,28 @@ def test_an_unexplained_fault_ends_the_engine_loudly(
         assert isinstance(fault, EngineClosed)
         assert "the device is gone" in fault.detail
     own_engine.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_was_answered_before_a_fault_stays_answered(
+    own_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three frames scored together the second meets a fault: the first has its scores, the rest learn it."""
+    conclude, calls = ScoreJob.conclude, itertools.count(1)
+
+    def failing(job: ScoreJob, logits: torch.Tensor) -> Scores:
+        if next(calls) == 2:
+            raise RuntimeError("the device is gone")
+        return conclude(job, logits)
+
+    monkeypatch.setattr(ScoreJob, "conclude", failing)
+    report, gate = _held(own_engine)
+    futures = [own_engine.score(QUESTION, CHOICES) for _ in range(3)]
+    gate.opened.set()
+    faults = [type(future.exception(30)) for future in [*futures, report]]
+    assert faults == [type(None), EngineClosed, EngineClosed, EngineClosed]
+    own_engine.close()
+    assert own_engine.stats().unfinished_verdicts == own_engine.stats().unfinished_reports == 0
 
 
 def test_the_device_is_found_or_refused(engine: Engine, tiny_checkpoint: Path) -> None:

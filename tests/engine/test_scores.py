@@ -87,6 +87,17 @@ def test_choices_that_cannot_be_told_apart_are_refused(
     assert said in str(fault)
 
 
+def test_half_precision_scores_nearly_the_same(
+    engine: Engine, tiny_checkpoint: Path, picture: Prompt
+) -> None:
+    """bfloat16 weights with fp32 routers: every dtype meets its like, and the scores stay close."""
+    exact = engine.score(picture, CHOICES).result(30).log_probabilities
+    with Engine(EngineConfig(tiny_checkpoint, device="cpu", dtype="bfloat16")) as rounded:
+        scores = rounded.score(picture, CHOICES).result(30).log_probabilities
+        assert rounded.info.dtype == "bfloat16"
+    np.testing.assert_allclose(scores, exact, rtol=0.1)
+
+
 def test_output_that_is_no_number_fails_its_own_request_only(tmp_path: Path) -> None:
     """One poisoned token among the weights: the frame whose prompt holds it fails, its batch mates do not."""
     write_checkpoint(tmp_path, Shape(tied=False), seed=3)

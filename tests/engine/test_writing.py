@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -95,7 +94,7 @@ def test_the_whole_schema_of_a_diagnosis_can_be_followed(desk: Desk) -> None:
     """With its full lengths, once; reasoning before it is free."""
     writer = desk.write(7, SCHEMA, thinking=True, sampling=Sampling(8000, 1.0, reasoning_max_tokens=30))
     assert writer.finish_reason == "stop"
-    jsonschema.validate(json.loads(writer.content.text), SCHEMA)
+    Diagnosis.model_validate_json(writer.content.text)
     assert writer.reasoning.text
 
 
@@ -205,7 +204,7 @@ def test_a_callback_that_raises_fails_its_own_request(engine: Engine, picture: P
 
 @given(top_p=st.floats(0.05, 1.0), seed=st.integers(0, 1000))
 def test_only_the_nucleus_is_sampled(top_p: float, seed: int) -> None:
-    """Tokens are chosen from the likeliest ones whose probabilities reach top_p, and never a forbidden one."""
+    """Chosen among the likeliest tokens whose probabilities reach top_p, and never a forbidden one."""
     logits = torch.randn(50, generator=torch.Generator().manual_seed(seed))
     logits[3] = -torch.inf
     probabilities = logits.softmax(-1).numpy()

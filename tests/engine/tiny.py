@@ -57,6 +57,7 @@ class Shape:
     head_dim: int = 16
     hidden_size: int = 64
     experts: int = 4
+    expert_sizes: tuple[int, int] = (48, 16)
     top_k: int = 2
     shared_experts: int = 2
     vision_depth: int = 2
@@ -85,7 +86,7 @@ class Shape:
                 "mrope_section": [spatial, spatial, pairs - 2 * spatial],
             },
             "mlp_layer_types": ["dense"] * self.dense_layers + ["sparse"] * (self.layers - self.dense_layers),
-            "moe_intermediate_size": [48, 16],
+            "moe_intermediate_size": list(self.expert_sizes),
             "moe_k": self.top_k,
             "moe_num_experts": self.experts,
             "moe_num_shared_experts": self.shared_experts,
