@@ -127,9 +127,10 @@ def requirement_name(requirement: str) -> str:
 
 
 def declared_dependencies() -> set[str]:
-    """Every package that pyproject.toml asks for, extras included."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    listed = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    """Every package that pyproject.toml asks for, extras and the build's own included."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, build = content["project"], content["build-system"]["requires"]
+    listed = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values(), build)]
     return {requirement_name(each) for each in listed}
 
 

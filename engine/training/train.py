@@ -49,6 +49,8 @@ class Plan:
     average_decay: float = 0.998
     save_every_seconds: float = 240.0
     seed: int = 1
+    threads: int | None = None
+    """Of the processor; None leaves torch's choice."""
 
     def rate(self, progress: float) -> float:
         """Learning rate: a linear rise, then half a cosine down to a fiftieth."""
@@ -169,6 +171,8 @@ def train(root: Path, directory: Path, plan: Plan, tell: Tell) -> None:
     tokenizer_file = directory / "tokenizer.json"
     config = starter_config(Tokenizer.from_file(str(tokenizer_file)))
     write_configs(directory, config)
+    if plan.threads is not None:
+        torch.set_num_threads(plan.threads)
     trainer = Trainer(directory, config, plan)
     trainer.resume()
     stream = Stream(root, tokenizer_file, plan.seed + trainer.steps)

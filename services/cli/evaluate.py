@@ -1,0 +1,44 @@
+"""`lynceus evaluate`: how well a checkpoint names what it was not trained on."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.console import output
+
+
+def evaluate(
+    pictures: Annotated[Path, typer.Argument(help="The folder that holds mcbt, deeppcb and bsdata.")],
+    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint to measure.")] = Path("models/starter"),
+    reports: Annotated[int, typer.Option(min=1, help="Reports to have written per source.")] = 40,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print figures and confusion counts as JSON.")
+    ] = False,
+) -> None:
+    """Measures class and report accuracy on held-out pictures, by source."""
+    from rich.table import Table
+
+    from engine.training.evaluate import evaluate as measure
+    from schemas import Diagnosis
+
+    with output.status("Classifying held-out pictures and having reports written ..."):
+        classes, written = measure(checkpoint, pictures, Diagnosis.model_json_schema(), reports)
+    if as_json:
+        figures = {name: asdict(classes[name]) | asdict(written[name]) for name in classes}
+        output.print_json(data=figures)
+        return
+    table = Table("source", "pictures", "balanced", "escapes", "overkill", "reports", "whole", "right defect")
+    for name, figure in classes.items():
+        report = written[name]
+        shares = (figure.balanced_accuracy, figure.escapes, figure.overkill)
+        table.add_row(
+            name,
+            str(figure.pictures),
+            *(f"{share:.1%}" for share in shares),
+            str(report.reports),
+            f"{report.parsed:.1%}",
+            f"{report.right_defect:.1%}",
+        )
+    output.print(table)
