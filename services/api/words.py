@@ -66,11 +66,15 @@ def news(status: PlantStatus) -> Iterator[str]:
     for latency in status.latencies:
         if latency.stage == "verdict":
             yield (
-                f"Of the last {latency.count} verdicts half took up to {latency.p50_ms:.0f} ms "
-                f"and 99 of 100 up to {latency.p99_ms:.0f} ms from acceptance."
+                f"Of the last {latency.count} verdicts half took up to {_short_span(latency.p50_ms)} "
+                f"and 99 of 100 up to {_short_span(latency.p99_ms)} from acceptance."
             )
     for camera in status.cameras:
         yield f"Camera {camera.frame.camera_id} last sent a frame {span(camera.silent_seconds)} ago."
+
+
+def _short_span(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 
 def _queue(queue: Queue) -> str:
