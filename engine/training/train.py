@@ -3,6 +3,7 @@
 The schedule follows the clock, so that a run ends when it was told to; it resumes from its last state.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -57,7 +58,7 @@ class Plan:
         if progress < self.warm_up:
             return self.peak_rate * max(progress / self.warm_up, 0.01)
         fall = min(1.0, (progress - self.warm_up) / (1 - self.warm_up))
-        return self.peak_rate * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * fall)))
+        return self.peak_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fall)))
 
 
 class Stream(IterableDataset[Example]):
