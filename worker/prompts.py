@@ -1,7 +1,5 @@
 """From a recipe and a frame to the engine's prompt and choices."""
 
-import re
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,9 +13,7 @@ def choices(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _fill(text: str, recipe: Recipe) -> str:
-    # Not str.format: a recipe's text may hold braces of its own.
-    words = {"{part}": recipe.part, "{classes}": ", ".join(choices(recipe))}
-    return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], text)
+    return text.format(part=recipe.part, classes=", ".join(choices(recipe)))
 
 
 def inspect_text(recipe: Recipe) -> str:

@@ -28,11 +28,11 @@ def test_words_come_first_and_the_frame_last() -> None:
     assert image.pixels is pixels
 
 
-def test_braces_of_a_recipe_are_just_braces() -> None:
-    """A person may write any text; only {part} and {classes} are filled in."""
-    texts = PromptTexts(inspect='Look at {part}, reply {"one": of} {classes} {0} {}.')
+def test_doubled_braces_of_a_recipe_are_braces() -> None:
+    """A person may write any text; the recipe's schema lets only {part} and {classes} stand single."""
+    texts = PromptTexts(inspect='Look at {part}, reply {{"one": "of"}} {classes}.')
     recipe = recipe_of().model_copy(update={"prompt": texts})
-    assert inspect_text(recipe) == 'Look at machined surface, reply {"one": of} good, scratch, dent {0} {}.'
+    assert inspect_text(recipe) == 'Look at machined surface, reply {"one": "of"} good, scratch, dent.'
 
 
 def test_wordings_are_never_filled_in_themselves() -> None:

@@ -29,7 +29,7 @@ def test_a_shift_on_the_real_engine(plant: Plant, tmp_path: Path, monkeypatch: p
         for number in range(3):
             real.submit(f"part-{number}", (GOOD, DENT)[number % 2], seconds_left=3600.0)
         real.submit("late", seconds_left=-1.0)
-        real.work()
+        real.work_until_empty(300.0)
     assert {lane: plant.ledger.waiting(lane) for lane in Lane} == dict.fromkeys(Lane, 0)
     assert plant.reason("late").code == "deadline-passed"
     for number in range(3):

@@ -1,5 +1,6 @@
 """The shift: bells, lanes, stores that go away, engines that fail, and being asked to stop."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -90,7 +91,13 @@ def test_the_ledger_dies_and_comes_back_in_the_middle(plant: Plant, fresh_redis:
     plant = replace(plant, ledger=RedisLedger(server.url, claim_idle_ms=200), claim_idle_ms=200)
     for number in range(4):
         plant.submit(f"part-{number}", DENT)
-    plant.engine.before_score = server.kill
+    one_at_a_time = threading.Lock()  # the engine scores in several threads
+
+    def kill() -> None:
+        with one_at_a_time:
+            server.kill()
+
+    plant.engine.before_score = kill
     with pytest.raises(StoreUnavailable):
         plant.work()
     server.start()
