@@ -99,3 +99,22 @@ def test_logits_and_greedy_tokens_are_those_of_transformers(seed: int, tmp_path:
 
     assert (logits - reference_logits(model, question)).abs().max() < TOLERANCE
     assert list(_greedy(network, question)) == reference_greedy(model, question, WRITTEN)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("chunk", [1, 2, 5])
+def test_a_prompt_in_pieces_ends_in_the_same_state(tiny_checkpoint: Path, chunk: int) -> None:
+    """What follows the image is fed piece by piece; the last logits are those of one pass over the whole."""
+    network = load(tiny_checkpoint, torch.float32, "cpu")
+    rng = np.random.default_rng(11)
+    question = Question(rng, [random_pixels(rng, 90, 120)])
+    whole = network.logits(prefill(network, [question.encoded(network.config)], [0])[0].last)
+
+    split = question.ids.index(END) + 1
+    question.ids, rest = question.ids[:split], question.ids[split:]
+    sequence = prefill(network, [question.encoded(network.config)], [len(rest)])[0]
+    for start in range(0, len(rest), chunk):
+        append(network, sequence, rest[start : start + chunk])
+
+    assert len(rest) > chunk
+    torch.testing.assert_close(network.logits(sequence.last), whole, rtol=0, atol=TOLERANCE)

@@ -222,7 +222,7 @@ def test_an_unexplained_fault_ends_the_engine_loudly(
 def test_what_was_answered_before_a_fault_stays_answered(
     own_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of three frames scored together the second meets a fault: the first has its scores, the rest learn it."""
+    """Of three frames scored together the second meets a fault: the first has its scores."""
     conclude, calls = ScoreJob.conclude, itertools.count(1)
 
     def failing(job: ScoreJob, logits: torch.Tensor) -> Scores:
