@@ -1,6 +1,7 @@
 """Encodes with the compiled search where there is one, else with the reference: the same bytes."""
 
 import os
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ from engine.quant import viterbi
 from engine.quant.code import table
 from engine.quant.layout import CENTRE
 from engine.quant.viterbi import TARGET_STEPS, Targets
+
+_values = cache(table)
 
 
 def encode(
@@ -27,7 +30,7 @@ def encode(
 
     codes = np.empty(targets.shape[:2], np.uint8)
     _native.encode(
-        table(window_bits),
+        _values(window_bits),
         np.ascontiguousarray(targets),
         codes,
         window_bits=window_bits,

@@ -1,26 +1,21 @@
-"""From a weight matrix to the 2-bit code: rotate, scale, and encode four input rows at a time.
+"""From weight matrices to the 2-bit code: rotate, scale, and encode four input rows at a time.
 
-N output channels, K input rows, Q = K/4 steps
+E matrices of a stack, N output channels, K input rows, Q = K/4 steps
 """
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from engine.quant.code import check_shape, decode
-from engine.quant.encoder import encode
-from engine.quant.layout import ROWS_PER_BYTE, SEGMENT, SPREAD
+from engine.quant.hessian import damped
+from engine.quant.layout import SPREAD
+from engine.quant.ldlq import Told, encode_rows, feedback_of
 from engine.quant.rotation import random_signs, rotate, rotate_back
-from engine.quant.viterbi import as_targets
 
-STRETCH = 1.04
-"""How much larger a step is than the code's spread asks for: 2 bits reach the middle of a Gaussian best."""
-
-DAMPING = 0.01
-"""Added to the Hessian's diagonal, as a share of its mean, so that inputs never seen do no harm."""
+TINY = 1e-12
+"""Keeps a channel of zeros from dividing by zero."""
 
 
 @dataclass(frozen=True)
@@ -48,65 +43,76 @@ class TwoBit:
         return rotate_back(self.rotated(), self.signs)
 
 
-def quantize(weight: Tensor, hessian: Tensor | None, window_bits: int, seed: int) -> TwoBit:
-    """Encode `[N, K]`; `hessian` `[K, K]` is the mean of x x^T over inputs, None weighs all inputs alike.
+@dataclass(frozen=True)
+class Losses:
+    """What encoding cost each channel, `[E, N]` each: squared errors, and the squares they compare with.
 
-    LDLQ (Chee et al. 2023) in blocks of four rows: the error of the rows done is fed into the next.
+    `output` is under the Hessian: the expected square of a channel's output.
+    """
+
+    weight_error: Tensor
+    weight: Tensor
+    output_error: Tensor
+    output: Tensor
+
+
+@dataclass(frozen=True)
+class TwoBitStack:
+    """Weights `[E, N, K]` of the experts of a layer: bytes `[E, N/128, Q, 128]`, fp16 scales `[E, N]`.
+
+    They share the int8 signs `[K]`.
+    """
+
+    codes: Tensor
+    scales: Tensor
+    signs: Tensor
+    window_bits: int
+
+    def __getitem__(self, expert: int) -> TwoBit:
+        """One expert's matrix."""
+        return TwoBit(self.codes[expert], self.scales[expert], self.signs, self.window_bits)
+
+
+def quantize_stack(
+    weights: Tensor, hessians: Tensor | None, signs: Tensor, window_bits: int, told: Told | None = None
+) -> tuple[TwoBitStack, Losses]:
+    """Encode `[E, N, K]`; `hessians` are the means of x x^T over the inputs, None weighs all inputs alike.
+
+    `[E, K, K]`, or `[1, K, K]` where all matrices see the same inputs. The signs are those of `random_signs`.
     Raises ValueError where the shape does not fit the code.
     """
-    check_shape(*weight.shape)
+    count, channels, rows = weights.shape
+    check_shape(channels, rows)
+    wanted = rotate(weights.float(), signs)
+    basis = None if hessians is None else torch.stack([_rotated(each, signs) for each in hessians])
+    feedback = None if basis is None else torch.stack([feedback_of(each) for each in basis])
+    steps = (wanted.square().mean(-1, keepdim=True).sqrt() / SPREAD).clamp(min=TINY)
+    codes = encode_rows(wanted / steps, feedback, window_bits, told)
+    del feedback, steps
+    flat = torch.from_numpy(decode(codes.reshape(-1, *codes.shape[2:]), window_bits))
+    scales, losses = _fit(wanted, flat.reshape(count, channels, rows).float(), basis)
+    return TwoBitStack(torch.from_numpy(codes), scales, signs, window_bits), losses
+
+
+def quantize(weight: Tensor, hessian: Tensor | None, window_bits: int, seed: int) -> TwoBit:
+    """Encode a single matrix `[N, K]` as `quantize_stack` does; `hessian` is `[K, K]`."""
+    hessians = None if hessian is None else hessian[None]
     signs = random_signs(weight.shape[1], seed)
-    wanted = rotate(weight.float(), signs)
-    scales = wanted.square().mean(1).sqrt().clamp(min=1e-12) / SPREAD
-    feedback = None if hessian is None else _feedback(_rotated_hessian(hessian, signs))
-    codes = _encode_rows(wanted / scales[:, None], feedback, window_bits)
-    values = torch.from_numpy(decode(codes, window_bits)).float()
-    weighted = values if hessian is None else values @ _rotated_hessian(hessian, signs)
-    best = (wanted * weighted).sum(1) / (values * weighted).sum(1).clamp(min=1e-12)
-    return TwoBit(torch.from_numpy(codes), best.half(), signs, window_bits)
+    return quantize_stack(weight[None], hessians, signs, window_bits)[0][0]
 
 
-def _rotated_hessian(hessian: Tensor, signs: Tensor) -> Tensor:
+def _rotated(hessian: Tensor, signs: Tensor) -> Tensor:
     once = rotate(hessian.float(), signs)
-    both = rotate(once.T.contiguous(), signs)
-    damping = DAMPING * both.diagonal().mean()
-    return both + damping * torch.eye(len(both))
+    return damped(rotate(once.T.contiguous(), signs))
 
 
-def _feedback(hessian: Tensor) -> Tensor:
-    """Strictly block-upper `[K, K]`: how the error of each earlier row moves the target of a later one.
-
-    From H = U D U^T with U unit block-upper, by a Cholesky factor of H read backwards.
-    """
-    lower = torch.linalg.cholesky(hessian.double().flip(0, 1)).flip(0, 1)
-    blocks = torch.stack(lower.split(ROWS_PER_BYTE), 0).unflatten(-1, (-1, ROWS_PER_BYTE)).transpose(1, 2)
-    quads = torch.arange(len(blocks))
-    inverse = torch.linalg.inv(blocks[quads, quads])
-    unit = (blocks @ inverse[None]).transpose(1, 2).reshape(lower.shape)
-    return (unit - torch.eye(len(unit), dtype=torch.double)).float()
-
-
-def _encode_rows(wanted: Tensor, feedback: Tensor | None, window_bits: int) -> npt.NDArray[np.uint8]:
-    """Encode `[N, K]`, in steps of the code, four rows at a time: bytes `[N/128, Q, 128]`."""
-    channels, rows = wanted.shape
-    tiles = channels // SEGMENT
-    if feedback is None:
-        ordered = (
-            wanted.reshape(tiles, SEGMENT, -1, ROWS_PER_BYTE)
-            .transpose(1, 2)
-            .reshape(-1, SEGMENT, ROWS_PER_BYTE)
-        )
-        return _search(ordered, window_bits).reshape(tiles, -1, SEGMENT)
-    codes = np.empty((tiles, rows // ROWS_PER_BYTE, SEGMENT), np.uint8)
-    error = torch.zeros_like(wanted)
-    for quad in range(rows // ROWS_PER_BYTE):
-        here = slice(quad * ROWS_PER_BYTE, (quad + 1) * ROWS_PER_BYTE)
-        target = wanted[:, here] + error[:, : here.start] @ feedback[: here.start, here]
-        codes[:, quad] = _search(target.reshape(tiles, SEGMENT, ROWS_PER_BYTE), window_bits)
-        values = torch.from_numpy(decode(codes[:, quad : quad + 1], window_bits)).float()
-        error[:, here] = wanted[:, here] - values * STRETCH
-    return codes
-
-
-def _search(steps: Tensor, window_bits: int) -> npt.NDArray[np.uint8]:
-    return encode(as_targets((steps / STRETCH).numpy()), window_bits)
+def _fit(wanted: Tensor, values: Tensor, basis: Tensor | None) -> tuple[Tensor, Losses]:
+    """The scales `[E, N]` in fp16 that serve the outputs best, and what is then lost."""
+    shaped = values if basis is None else values @ basis
+    cross, power = (wanted * shaped).sum(-1), (values * shaped).sum(-1)
+    scales = (cross / power.clamp(min=TINY)).half()
+    wide = scales.float()
+    output = wanted.square().sum(-1) if basis is None else (wanted * (wanted @ basis)).sum(-1)
+    output_error = output - 2 * wide * cross + wide.square() * power
+    weight_error = (wanted - wide[..., None] * values).square().sum(-1)
+    return scales, Losses(weight_error, wanted.square().sum(-1), output_error, output)

@@ -1,0 +1,83 @@
+"""LDLQ: encodes the input rows in order and feeds the error of those done into the next (Chee et al. 2023).
+
+E matrices that are encoded side by side, N output channels, K input rows, Q = K/4 steps
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from engine.quant.code import decode
+from engine.quant.encoder import encode
+from engine.quant.layout import ROWS_PER_BYTE, SEGMENT
+from engine.quant.viterbi import as_targets
+
+STRETCH = 1.04
+"""How much larger a step is than the code's spread asks for: 2 bits reach the middle of a Gaussian best."""
+
+BLOCK = 128
+"""Rows whose errors are gathered before one product carries them to all later rows."""
+
+Told = Callable[[int], None]
+"""Told how many more weights are encoded."""
+
+
+def feedback_of(hessian: Tensor) -> Tensor:
+    """Strictly block-upper `[K, K]`: how the error of each earlier row moves the target of a later one.
+
+    From H = U D U^T with U unit block-upper, by a Cholesky factor of H read backwards.
+    """
+    lower = torch.linalg.cholesky(hessian.double().flip(0, 1)).flip(0, 1)
+    blocks = torch.stack(lower.split(ROWS_PER_BYTE), 0).unflatten(-1, (-1, ROWS_PER_BYTE)).transpose(1, 2)
+    quads = torch.arange(len(blocks))
+    inverse = torch.linalg.inv(blocks[quads, quads])
+    unit = (blocks @ inverse[None]).transpose(1, 2).reshape(lower.shape)
+    return (unit - torch.eye(len(unit), dtype=torch.double)).float()
+
+
+def encode_rows(
+    wanted: Tensor, feedback: Tensor | None, window_bits: int, told: Told | None = None
+) -> npt.NDArray[np.uint8]:
+    """Encode weights `[E, N, K]`, in steps of the code: bytes `[E, N/128, Q, 128]`.
+
+    `feedback` is `[E, K, K]`, or `[1, K, K]` where all matrices see the same inputs.
+    """
+    count, channels, rows = wanted.shape
+    codes = np.empty((count, channels // SEGMENT, rows // ROWS_PER_BYTE, SEGMENT), np.uint8)
+    target = wanted.clone()
+    for start in range(0, rows, BLOCK):
+        block = slice(start, min(start + BLOCK, rows))
+        within = None if feedback is None else feedback[:, block, block]
+        errors = _encode_block(
+            target[..., block], wanted[..., block], within, codes[:, :, _quads(block)], window_bits
+        )
+        if feedback is not None:
+            target[..., block.stop :] += errors @ feedback[:, block, block.stop :]
+        if told is not None:
+            told(errors.numel())
+    return codes
+
+
+def _quads(block: slice) -> slice:
+    return slice(block.start // ROWS_PER_BYTE, block.stop // ROWS_PER_BYTE)
+
+
+def _encode_block(
+    target: Tensor, wanted: Tensor, feedback: Tensor | None, codes: npt.NDArray[np.uint8], window_bits: int
+) -> Tensor:
+    """Fill `codes` `[E, N/128, q, 128]` of one block of rows; returns the errors `[E, N, 4q]`."""
+    errors = torch.zeros_like(wanted)
+    for quad in range(codes.shape[2]):
+        here = slice(quad * ROWS_PER_BYTE, (quad + 1) * ROWS_PER_BYTE)
+        aim = target[..., here]
+        if feedback is not None:
+            aim = aim + errors[..., : here.start] @ feedback[:, : here.start, here]
+        steps = (aim / STRETCH).reshape(-1, SEGMENT, ROWS_PER_BYTE)
+        found = encode(as_targets(steps.numpy()), window_bits)
+        codes[:, :, quad] = found.reshape(codes.shape[0], codes.shape[1], SEGMENT)
+        values = torch.from_numpy(decode(found[:, None], window_bits)).float().reshape(aim.shape)
+        errors[..., here] = wanted[..., here] - values * STRETCH
+    return errors
