@@ -153,7 +153,7 @@ def test_real_microscope_pictures_pass_the_gate(
     plant: Plant, folder: Path, shared_data: Path, wait_until: WaitUntil
 ) -> None:
     """Ten real pictures of ten parts become ten jobs, none of them unusable."""
-    sources = sorted((shared_data / "mcbt" / "test").glob("*/*.png"))[::7]
+    sources = sorted((shared_data / "mcbt" / "test").glob("*/*.*"))[::7]
     for source in sources:
         (folder / f"{source.parent.name}-{source.name}").write_bytes(source.read_bytes())
     with plant.running(folder_config(folder)):
