@@ -21,12 +21,16 @@ Result = TypeVar("Result")
 
 @dataclass(eq=False)
 class Job(Generic[Result]):
-    """A request, its future, and when things happened to it; moments are those of `time.monotonic()`."""
+    """A request, its future, and when things happened to it; moments are those of `time.monotonic()`.
+
+    `number` is its place among the requests of its priority.
+    """
 
     prompt: EncodedPrompt
     priority: Priority
     deadline: float | None
     received: float
+    number: int = 0
     future: Future[Result] = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
     started: float | None = None

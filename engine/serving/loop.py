@@ -26,7 +26,7 @@ AnyJob = Job[Any]
 
 
 class Loop:
-    """Serves jobs by priority, then by arrival; unfinished writing goes back to the queue after a step."""
+    """Serves jobs by priority, then by arrival; unfinished writing goes back to its place after a step."""
 
     def __init__(self, network: ErnieVL) -> None:
         self._network = network
@@ -45,8 +45,9 @@ class Loop:
         """Queue a job; a closed loop ends it at once with EngineClosed."""
         with self._changed:
             self._unfinished[job.priority] += 1
+            job.number = next(self._numbers)
             if self._refusal is None:
-                heapq.heappush(self._waiting, (job.priority, next(self._numbers), job))
+                heapq.heappush(self._waiting, (job.priority, job.number, job))
                 self._changed.notify()
                 return
         self._end(job, self._refusal)
@@ -137,7 +138,7 @@ class Loop:
             return
         with self._changed:
             self._running.remove(job)
-            heapq.heappush(self._waiting, (job.priority, next(self._numbers), job))
+            heapq.heappush(self._waiting, (job.priority, job.number, job))
 
     def _score(self, jobs: Sequence[ScoreJob]) -> None:
         try:

@@ -31,6 +31,7 @@ def varied_shape(rng: np.random.Generator) -> Shape:
         head_dim=int(rng.choice([8, 16, 32])),
         hidden_size=int(rng.choice([32, 48, 64])),
         experts=experts,
+        expert_sizes=(int(rng.integers(8, 50)), int(rng.integers(8, 50))),
         top_k=int(rng.integers(1, experts + 1)),
         shared_experts=int(rng.integers(0, 3)),
         vision_depth=int(rng.integers(1, 4)),
