@@ -13,7 +13,9 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
         >dependencies.txt \
     && pip install -c constraints.txt -r dependencies.txt
 
-COPY README.md ./
+# The 2-bit encoder is C++; slim images bring no compiler.
+RUN command -v g++ || { apt-get update && apt-get install -y --no-install-recommends g++; }
+COPY README.md CMakeLists.txt ./
 COPY schemas schemas
 COPY engine engine
 COPY worker worker
@@ -31,7 +33,7 @@ COPY models models
 COPY recipes recipes
 COPY samples samples
 COPY sources.yaml ./
-# Named volumes take the owner of the folder they cover.
-RUN mkdir -p var/archive var/cameras var/spool && chown -R lynceus: var
+# Named volumes take the owner of the folder they cover; a checkpoint may have been copied here for root's eyes only.
+RUN mkdir -p var/archive var/cameras var/spool && chown -R lynceus: var && chmod -R a+rX models recipes samples
 USER lynceus
 CMD ["lynceus", "--help"]
