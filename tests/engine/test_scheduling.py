@@ -237,7 +237,7 @@ def test_what_was_answered_before_a_fault_stays_answered(
     report, gate = _held(own_engine)
     futures = [own_engine.score(QUESTION, CHOICES) for _ in range(3)]
     gate.opened.set()
-    faults = [type(future.exception(30)) for future in [*futures, report]]
+    faults = [type(future.exception(30)) for future in futures] + [type(report.exception(30))]
     assert faults == [type(None), EngineClosed, EngineClosed, EngineClosed]
     own_engine.close()
     assert own_engine.stats().unfinished_verdicts == own_engine.stats().unfinished_reports == 0
