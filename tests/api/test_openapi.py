@@ -35,6 +35,8 @@ def test_the_checked_in_description_is_the_served_one(line: Line, client: TestCl
     assert client.get("/openapi.json").json()["openapi"].startswith("3.1")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_the_api_keeps_its_description(described: BaseSchema, mode: GenerationMode) -> None:
     """What fits the description, and what just misses it, gets an answer that the description foresees."""
