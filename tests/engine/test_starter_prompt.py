@@ -1,6 +1,5 @@
 """The starter is asked in exactly the tokens that it was trained on."""
 
-
 import numpy as np
 import pytest
 import torch
