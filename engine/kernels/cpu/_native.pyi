@@ -1,5 +1,10 @@
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
+
+Halves: TypeAlias = npt.NDArray[np.int16]
+"""The bits of half-precision numbers."""
 
 def encode(
     values: npt.NDArray[np.uint8],
@@ -12,4 +17,50 @@ def encode(
     beam: int,
     threads: int,
     portable: bool,
+) -> None: ...
+def levels() -> list[str]: ...
+
+class Matrix:
+    @staticmethod
+    def two_bit(codes: npt.NDArray[np.uint8], scales: Halves, window_bits: int) -> Matrix: ...
+    @staticmethod
+    def rows8(codes: npt.NDArray[np.uint8], scales: npt.NDArray[np.float32]) -> Matrix: ...
+    @staticmethod
+    def groups4(codes: npt.NDArray[np.uint8], scales: Halves, channels: int) -> Matrix: ...
+
+class Experts: ...
+
+def hold_experts(
+    *,
+    gate_up: npt.NDArray[np.uint8],
+    gate_up_scales: Halves,
+    down: npt.NDArray[np.uint8],
+    down_scales: Halves,
+    signs: npt.NDArray[np.int8],
+    down_signs: npt.NDArray[np.int8],
+    window_bits: int,
+) -> Experts: ...
+def linear(
+    matrix: Matrix, level: str, threads: int, x: int, tokens: int, out: int, signs: int, bias: int
+) -> None: ...
+def run_experts(
+    experts: Experts,
+    level: str,
+    threads: int,
+    x: int,
+    tokens: int,
+    top_k: int,
+    chosen: int,
+    weights: int,
+    out: int,
+) -> None: ...
+def decode(
+    level: str, codes: npt.NDArray[np.uint8], window_bits: int, values: npt.NDArray[np.uint8]
+) -> None: ...
+def quantize(
+    level: str,
+    x: npt.NDArray[np.float32],
+    signs: npt.NDArray[np.int8] | None,
+    values: npt.NDArray[np.int8],
+    scales: npt.NDArray[np.float32],
 ) -> None: ...

@@ -1,8 +1,15 @@
-// Python's view of the CPU kernels: contiguous numpy arrays in, filled arrays out; the GIL is released meanwhile.
+// Python's view of the CPU kernels. Weights come in as contiguous numpy arrays that a handle keeps alive; activations,
+// which change with every call, as addresses of contiguous memory that ops.py has checked. The GIL is released meanwhile.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <stdexcept>
 
 #include "encode.h"
+#include "experts.h"
 
 namespace nb = nanobind;
 
@@ -10,6 +17,10 @@ template <class T>
 using Array = nb::ndarray<T, nb::numpy, nb::device::cpu, nb::c_contig>;
 
 namespace {
+
+using lynceus::Format;
+using lynceus::Kernels;
+using lynceus::Matrix;
 
 void encode(Array<const uint8_t> values, Array<const int8_t> targets, Array<uint8_t> codes, int window_bits, int centre,
             int target_steps, int beam, int threads, bool portable) {
@@ -19,10 +30,158 @@ void encode(Array<const uint8_t> values, Array<const int8_t> targets, Array<uint
   lynceus::encode(task);
 }
 
+const Kernels& table(const std::string& level) {
+  const Kernels* found = lynceus::kernels(level.c_str());
+  if (found == nullptr) throw std::invalid_argument("this processor cannot run the level " + level);
+  return *found;
+}
+
+std::vector<std::string> levels() {
+  std::vector<std::string> found;
+  for (const char* name : {"avx512", "avx2", "portable"})
+    if (lynceus::kernels(name) != nullptr) found.emplace_back(name);
+  return found;
+}
+
+void expect(bool fits, const char* what) {
+  if (!fits) throw std::invalid_argument(what);
+}
+
+template <class T>
+T* at(uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+uint32_t mask_of(int window_bits) { return (uint32_t{1} << window_bits) - 1; }
+
+// A matrix and the arrays it reads.
+struct HeldMatrix {
+  Matrix matrix;
+  Array<const uint8_t> codes;
+  nb::object scales;
+};
+
+HeldMatrix two_bit(Array<const uint8_t> codes, Array<const int16_t> scales, int window_bits) {
+  expect(codes.ndim() == 3 && codes.shape(2) == lynceus::kTile, "codes must be [N/128, K/4, 128]");
+  const int channels = int(codes.shape(0)) * lynceus::kTile, rows = int(codes.shape(1)) * lynceus::kQuad;
+  expect(rows % lynceus::kBlock == 0, "K must be a multiple of 128");
+  expect(scales.size() == size_t(channels), "scales must be [N]");
+  return {{Format::kTwoBit, codes.data(), scales.data(), channels, rows, mask_of(window_bits)}, codes, nb::cast(scales)};
+}
+
+HeldMatrix rows8(Array<const uint8_t> codes, Array<const float> scales) {
+  expect(codes.ndim() == 2 && scales.size() == codes.shape(0), "codes must be [N, K] and scales [N]");
+  return {{Format::kRows8, codes.data(), scales.data(), int(codes.shape(0)), int(codes.shape(1))}, codes,
+          nb::cast(scales)};
+}
+
+HeldMatrix groups4(Array<const uint8_t> codes, Array<const int16_t> scales, int channels) {
+  expect(codes.ndim() == 4 && codes.shape(2) == lynceus::kTile && codes.shape(3) == lynceus::kQuad,
+         "codes must be [N/128, K/8, 128, 4]");
+  const int rows = int(codes.shape(1)) * 2 * lynceus::kQuad;
+  expect(rows % lynceus::kBlock == 0, "K must be a multiple of 128");
+  expect(channels > int(codes.shape(0) - 1) * lynceus::kTile && channels <= int(codes.shape(0)) * lynceus::kTile,
+         "codes must have as many tiles as N asks for");
+  expect(scales.size() == codes.shape(0) * (rows / lynceus::kGroup) * lynceus::kTile,
+         "scales must be [N/128, K/64, 128]");
+  return {{Format::kGroups4, codes.data(), scales.data(), channels, rows}, codes, nb::cast(scales)};
+}
+
+void linear(const HeldMatrix& held, const std::string& level, int threads, uintptr_t x, int tokens, uintptr_t out,
+            uintptr_t signs, uintptr_t bias) {
+  const Kernels& kernels = table(level);
+  nb::gil_scoped_release release;
+  lynceus::PoolLease pool(threads);
+  lynceus::linear(kernels, *pool, held.matrix, at<const int8_t>(signs), at<const float>(bias), at<const float>(x),
+                  tokens, at<float>(out));
+}
+
+// All experts of one layer and modality, and the arrays they read.
+struct HeldExperts {
+  lynceus::Experts experts;
+  std::vector<nb::object> arrays;
+};
+
+std::vector<Matrix> split(const Array<const uint8_t>& codes, const Array<const int16_t>& scales, int window_bits) {
+  expect(codes.ndim() == 4 && codes.shape(3) == lynceus::kTile, "codes must be [E, N/128, K/4, 128]");
+  const int channels = int(codes.shape(1)) * lynceus::kTile, rows = int(codes.shape(2)) * lynceus::kQuad;
+  expect(scales.ndim() == 2 && scales.shape(0) == codes.shape(0) && scales.shape(1) == size_t(channels),
+         "scales must be [E, N]");
+  expect(rows % lynceus::kBlock == 0, "K must be a multiple of 128");
+  std::vector<Matrix> found;
+  for (size_t e = 0; e < codes.shape(0); ++e)
+    found.push_back({Format::kTwoBit, codes.data() + e * channels * (rows / lynceus::kQuad),
+                     scales.data() + e * channels, channels, rows, mask_of(window_bits)});
+  return found;
+}
+
+HeldExperts hold_experts(Array<const uint8_t> gate_up, Array<const int16_t> gate_up_scales, Array<const uint8_t> down,
+                         Array<const int16_t> down_scales, Array<const int8_t> signs, Array<const int8_t> down_signs,
+                         int window_bits) {
+  lynceus::Experts experts{split(gate_up, gate_up_scales, window_bits), split(down, down_scales, window_bits),
+                           signs.data(), down_signs.data()};
+  expect(experts.gate_up.size() == experts.down.size() &&
+             experts.gate_up.front().channels == 2 * experts.size() && experts.gate_up.front().rows == experts.hidden(),
+         "gate_up must be [E, 2I, H] and down [E, H, I]");
+  expect(signs.size() == size_t(experts.hidden()) && down_signs.size() == size_t(experts.size()),
+         "signs must be [H] and down_signs [I]");
+  return {std::move(experts),
+          {nb::cast(gate_up), nb::cast(gate_up_scales), nb::cast(down), nb::cast(down_scales), nb::cast(signs),
+           nb::cast(down_signs)}};
+}
+
+void run_experts(const HeldExperts& held, const std::string& level, int threads, uintptr_t x, int tokens, int top_k,
+                 uintptr_t chosen, uintptr_t weights, uintptr_t out) {
+  const Kernels& kernels = table(level);
+  const lynceus::Routed routed{at<const int64_t>(chosen), at<const float>(weights), tokens, top_k};
+  for (int i = 0; i < tokens * top_k; ++i)
+    expect(routed.experts[i] >= 0 && routed.experts[i] < int64_t(held.experts.down.size()), "no such expert");
+  nb::gil_scoped_release release;
+  lynceus::PoolLease pool(threads);
+  lynceus::run_experts(kernels, *pool, held.experts, routed, at<const float>(x), at<float>(out));
+}
+
+void decode(const std::string& level, Array<const uint8_t> codes, int window_bits, Array<uint8_t> values) {
+  expect(codes.ndim() == 3 && codes.shape(1) % lynceus::kQuads == 0 && codes.shape(2) == lynceus::kTile,
+         "codes must be [N/128, K/4, 128] and K a multiple of 128");
+  expect(values.size() == codes.size() * lynceus::kQuad, "values must be [N/128, K/4, 128, 4]");
+  const Kernels& kernels = table(level);
+  for (size_t done = 0; done < codes.size(); done += lynceus::kPanel / lynceus::kQuad)
+    kernels.decode(codes.data() + done, mask_of(window_bits), values.data() + done * lynceus::kQuad);
+}
+
+void quantize(const std::string& level, Array<const float> x, std::optional<Array<const int8_t>> signs,
+              Array<int8_t> values, Array<float> scales) {
+  expect(x.ndim() == 2 && x.shape(1) % lynceus::kBlock == 0, "x must be [T, K] and K a multiple of 128");
+  expect(values.size() == x.size() && scales.size() == x.size() / lynceus::kBlock, "values [T, K], scales [T, K/128]");
+  const Kernels& kernels = table(level);
+  int32_t sums[lynceus::kBlock / lynceus::kGroup];
+  for (size_t block = 0; block < scales.size(); ++block) {
+    const size_t first = block * lynceus::kBlock;
+    kernels.quantize(x.data() + first, signs ? signs->data() + first % x.shape(1) : nullptr, values.data() + first,
+                     scales.data() + block, sums);
+  }
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
-  m.doc() = "CPU kernels of the 2-bit code.";
+  m.doc() = "CPU kernels of compressed weights.";
   m.def("encode", &encode, nb::arg("values"), nb::arg("targets"), nb::arg("codes"), nb::kw_only(), nb::arg("window_bits"),
         nb::arg("centre"), nb::arg("target_steps"), nb::arg("beam"), nb::arg("threads"), nb::arg("portable"));
+  m.def("levels", &levels, "The instruction sets that this processor runs, the best first.");
+  nb::class_<HeldMatrix>(m, "Matrix")
+      .def_static("two_bit", &two_bit, nb::arg("codes"), nb::arg("scales"), nb::arg("window_bits"))
+      .def_static("rows8", &rows8, nb::arg("codes"), nb::arg("scales"))
+      .def_static("groups4", &groups4, nb::arg("codes"), nb::arg("scales"), nb::arg("channels"));
+  nb::class_<HeldExperts>(m, "Experts");
+  m.def("hold_experts", &hold_experts, nb::kw_only(), nb::arg("gate_up"), nb::arg("gate_up_scales"), nb::arg("down"),
+        nb::arg("down_scales"), nb::arg("signs"), nb::arg("down_signs"), nb::arg("window_bits"));
+  m.def("linear", &linear, nb::arg("matrix"), nb::arg("level"), nb::arg("threads"), nb::arg("x"), nb::arg("tokens"),
+        nb::arg("out"), nb::arg("signs"), nb::arg("bias"));
+  m.def("run_experts", &run_experts, nb::arg("experts"), nb::arg("level"), nb::arg("threads"), nb::arg("x"),
+        nb::arg("tokens"), nb::arg("top_k"), nb::arg("chosen"), nb::arg("weights"), nb::arg("out"));
+  m.def("decode", &decode, nb::arg("level"), nb::arg("codes"), nb::arg("window_bits"), nb::arg("values"));
+  m.def("quantize", &quantize, nb::arg("level"), nb::arg("x"), nb::arg("signs").none(), nb::arg("values"),
+        nb::arg("scales"));
 }

@@ -1,0 +1,143 @@
+#include "matrix.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <numeric>
+
+namespace lynceus {
+namespace {
+
+constexpr int kCentre2 = layout::k_CENTRE, kCentre4 = 8, kCentre8 = 128;
+constexpr int kMostTokens = 240;
+
+int centre_of(Format format) {
+  return format == Format::kTwoBit ? kCentre2 : format == Format::kRows8 ? kCentre8 : kCentre4;
+}
+
+Rows rows_of(Activations& activations, const int* tokens, int count, int block, int part, int parts, int centre) {
+  Rows rows;
+  for (int r = 0; r < count; ++r) {
+    const int32_t* sums = activations.sums(tokens[r], block);
+    rows.values[r] = activations.values(tokens[r], block) + part * kGroup;
+    rows.start[r] = -centre * (parts == 1 ? sums[0] + sums[1] : sums[part]);
+    rows.scale[r] = *activations.scale(tokens[r], block);
+  }
+  return rows;
+}
+
+// The bytes of a tile that hold one block of input rows.
+const uint8_t* codes_of(const Matrix& m, int tile, int block) {
+  const size_t blocks = m.rows / kBlock;
+  if (m.format == Format::kTwoBit) return m.codes + (tile * blocks + block) * (kPanel / 4);
+  if (m.format == Format::kGroups4) return m.codes + (tile * blocks + block) * (kPanel / 2);
+  return m.codes + size_t(tile) * kTile * m.rows + size_t(block) * kBlock;
+}
+
+// Eight-bit rows at the matrix's lower or right edge: what lies beyond counts as zero.
+void transpose_edge(const Kernels& kernels, const Matrix& m, int tile, int block, uint8_t* panel) {
+  int8_t padded[kTile * kBlock] = {};
+  const int channels = std::min(kTile, m.channels - tile * kTile), rows = std::min(kBlock, m.rows - block * kBlock);
+  const uint8_t* from = codes_of(m, tile, block);
+  for (int n = 0; n < channels; ++n) std::memcpy(padded + n * kBlock, from + size_t(n) * m.rows, rows);
+  kernels.transpose(padded, kBlock, panel);
+}
+
+void unpack(const Kernels& kernels, const Matrix& m, int tile, int block, uint8_t* panel) {
+  const uint8_t* codes = codes_of(m, tile, block);
+  const bool whole = (tile + 1) * kTile <= m.channels && (block + 1) * kBlock <= m.rows;
+  if (m.format == Format::kTwoBit)
+    kernels.decode(codes, m.window_mask, panel);
+  else if (m.format == Format::kGroups4)
+    kernels.unpack(codes, panel);
+  else if (whole)
+    kernels.transpose(reinterpret_cast<const int8_t*>(codes), m.rows, panel);
+  else
+    transpose_edge(kernels, m, tile, block, panel);
+}
+
+const uint16_t* group_scales(const Matrix& m, int tile, int block, int part) {
+  const size_t groups = m.rows / kGroup;
+  return static_cast<const uint16_t*>(m.scales) + (tile * groups + block * (kBlock / kGroup) + part) * kTile;
+}
+
+void multiply_block(const Kernels& kernels, const Matrix& m, int tile, int block, Activations& activations,
+                    const int* tokens, int count, Scratch& scratch, float* out) {
+  const int parts = m.format == Format::kGroups4 ? kBlock / kGroup : 1;
+  const int quads = kQuads / parts;
+  unpack(kernels, m, tile, block, scratch.panel);
+  for (int part = 0; part < parts; ++part) {
+    if (parts > 1) kernels.widen(group_scales(m, tile, block, part), scratch.scale);
+    for (int first = 0; first < count; first += kernels.rows_at_once) {
+      const int some = std::min(kernels.rows_at_once, count - first);
+      const Rows rows = rows_of(activations, tokens + first, some, block, part, parts, centre_of(m.format));
+      kernels.multiply(scratch.panel + part * quads * kTile * kQuad, quads, m.format == Format::kRows8, rows, some,
+                       parts > 1 ? scratch.scale : nullptr, out + size_t(first) * kTile);
+    }
+  }
+}
+
+// The scales of a tile's channels, null where they are in the groups already.
+const float* channel_scales(const Kernels& kernels, const Matrix& m, int tile, Scratch& scratch) {
+  if (m.format == Format::kGroups4) return nullptr;
+  if (m.format == Format::kTwoBit) {
+    kernels.widen(static_cast<const uint16_t*>(m.scales) + tile * kTile, scratch.scale);
+    return scratch.scale;
+  }
+  const float* scales = static_cast<const float*>(m.scales) + tile * kTile;
+  std::copy_n(scales, std::min(kTile, m.channels - tile * kTile), scratch.scale);
+  return scratch.scale;
+}
+
+}  // namespace
+
+int tokens_per_part(int tokens) {
+  const int parts = (tokens + kMostTokens - 1) / kMostTokens;
+  return parts <= 1 ? tokens : (tokens + parts - 1) / parts;
+}
+
+void multiply_tile(const Kernels& kernels, const Matrix& m, int tile, Activations& activations, const int* tokens,
+                   int count, Scratch& scratch, float* out) {
+  std::fill_n(out, size_t(count) * kTile, 0.0f);
+  const bool fused = m.format == Format::kTwoBit && kernels.multiply_codes != nullptr && count <= kMaxRows;
+  for (int block = 0; block < m.blocks(); ++block) {
+    if (fused) {
+      const Rows rows = rows_of(activations, tokens, count, block, 0, 1, kCentre2);
+      kernels.multiply_codes(codes_of(m, tile, block), m.window_mask, rows, count, out);
+    } else {
+      multiply_block(kernels, m, tile, block, activations, tokens, count, scratch, out);
+    }
+  }
+  const float* scales = channel_scales(kernels, m, tile, scratch);
+  if (scales == nullptr) return;
+  for (int i = 0; i < count; ++i)
+    for (int n = 0; n < kTile; ++n) out[size_t(i) * kTile + n] *= scales[n];
+}
+
+void linear(const Kernels& kernels, Pool& pool, const Matrix& m, const int8_t* signs, const float* bias,
+            const float* x, int tokens, float* out) {
+  static Activations activations;  // pools are leased to one operation at a time, and so is its scratch
+  static std::vector<int> all;
+  activations.quantize(kernels, pool, x, tokens, m.rows, signs);
+  all.resize(tokens);
+  std::iota(all.begin(), all.end(), 0);
+  const int part = tokens_per_part(tokens), parts = (tokens + part - 1) / part;
+  pool.run(m.tiles() * parts, [&](int task, int) {
+    thread_local Scratch scratch;
+    thread_local std::vector<float> results;
+    const int tile = task % m.tiles(), first = task / m.tiles() * part, count = std::min(part, tokens - first);
+    results.resize(std::max(results.size(), size_t(count) * kTile));
+    multiply_tile(kernels, m, tile, activations, all.data() + first, count, scratch, results.data());
+    const int channels = std::min(kTile, m.channels - tile * kTile);
+    for (int i = 0; i < count; ++i) {
+      float* to = out + size_t(first + i) * m.channels + tile * kTile;
+      const float* from = results.data() + size_t(i) * kTile;
+      if (bias == nullptr)
+        std::copy_n(from, channels, to);
+      else
+        for (int n = 0; n < channels; ++n) to[n] = from[n] + bias[tile * kTile + n];
+    }
+  });
+}
+
+}  // namespace lynceus

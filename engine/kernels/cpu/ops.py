@@ -1,0 +1,116 @@
+"""The compiled kernels as functions of torch tensors, for weights and activations in the processor's memory.
+
+T tokens, N output channels, K input rows, E experts. Every function takes the `level`, one of `levels()`; the
+empty string means the best that the processor runs.
+"""
+
+import torch
+from torch import Tensor
+
+from engine.kernels.cpu import _native
+
+BEST = ""
+
+Matrix = _native.Matrix
+Experts = _native.Experts
+
+
+def levels() -> list[str]:
+    """The instruction sets that this processor runs, the best first."""
+    return _native.levels()
+
+
+def two_bit(codes: Tensor, scales: Tensor, window_bits: int) -> Matrix:
+    """A matrix of codes `[N/128, K/4, 128]` and fp16 scales `[N]`, which it keeps; K in whole blocks."""
+    return _native.Matrix.two_bit(codes.numpy(), _half(scales), window_bits)
+
+
+def rows8(codes: Tensor, scales: Tensor) -> Matrix:
+    """A matrix of int8 codes `[N, K]` and fp32 scales `[N]`, which it keeps."""
+    return _native.Matrix.rows8(codes.contiguous().view(torch.uint8).numpy(), scales.float().numpy())
+
+
+def groups4(codes: Tensor, scales: Tensor, channels: int) -> Matrix:
+    """A matrix of nibbles `[N/128, K/8, 128, 4]` and fp16 scales `[N/128, K/64, 128]`, which it keeps."""
+    return _native.Matrix.groups4(codes.numpy(), _half(scales), channels)
+
+
+def linear(
+    matrix: Matrix,
+    channels: int,
+    x: Tensor,
+    signs: Tensor | None = None,
+    bias: Tensor | None = None,
+    level: str = BEST,
+) -> Tensor:
+    """`[T, K] -> [T, N]` fp32, the input rotated first where `signs` `[K]` int8 are given."""
+    x = _plain(x)
+    out = torch.empty(len(x), channels)
+    held = None if bias is None else _plain(bias)
+    _native.linear(
+        matrix,
+        level,
+        torch.get_num_threads(),
+        x.data_ptr(),
+        len(x),
+        out.data_ptr(),
+        0 if signs is None else signs.data_ptr(),
+        0 if held is None else held.data_ptr(),
+    )
+    return out
+
+
+def hold_experts(
+    gate_up: tuple[Tensor, Tensor, Tensor], down: tuple[Tensor, Tensor, Tensor], window_bits: int
+) -> Experts:
+    """Experts of codes `[E, N/128, K/4, 128]`, fp16 scales `[E, N]` and signs `[K]`, all kept alive."""
+    return _native.hold_experts(
+        gate_up=gate_up[0].numpy(),
+        gate_up_scales=_half(gate_up[1]),
+        down=down[0].numpy(),
+        down_scales=_half(down[1]),
+        signs=gate_up[2].numpy(),
+        down_signs=down[2].numpy(),
+        window_bits=window_bits,
+    )
+
+
+def run_experts(held: Experts, x: Tensor, chosen: Tensor, weights: Tensor, level: str = BEST) -> Tensor:
+    """`[T, hidden] -> [T, hidden]` fp32: the sum of the experts `chosen` `[T, k]`, by their `weights`."""
+    x, weights, chosen = _plain(x), _plain(weights), chosen.long().contiguous()
+    out = torch.empty_like(x)
+    _native.run_experts(
+        held,
+        level,
+        torch.get_num_threads(),
+        x.data_ptr(),
+        len(x),
+        chosen.shape[1],
+        chosen.data_ptr(),
+        weights.data_ptr(),
+        out.data_ptr(),
+    )
+    return out
+
+
+def decode(codes: Tensor, window_bits: int, level: str = BEST) -> Tensor:
+    """Values 0..30 `[N/128, K/4, 128, 4]` of codes `[N/128, K/4, 128]`; K in whole blocks."""
+    values = torch.empty(*codes.shape, 4, dtype=torch.uint8)
+    _native.decode(level, codes.numpy(), window_bits, values.numpy())
+    return values
+
+
+def quantize(x: Tensor, signs: Tensor | None, level: str = BEST) -> tuple[Tensor, Tensor]:
+    """Values int8 `[T, K]` and scales `[T, K/128]` of activations `[T, K]`, K in whole blocks."""
+    values, scales = torch.empty(x.shape, dtype=torch.int8), torch.empty(len(x), x.shape[1] // 128)
+    given = None if signs is None else signs.numpy()
+    _native.quantize(level, _plain(x).numpy(), given, values.numpy(), scales.numpy())
+    return values, scales
+
+
+def _plain(x: Tensor) -> Tensor:
+    return x.detach().float().contiguous()
+
+
+def _half(scales: Tensor) -> "_native.Halves":
+    return scales.view(torch.int16).numpy()
