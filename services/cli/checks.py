@@ -145,9 +145,9 @@ def check_checkpoint(checkpoint: Path) -> Check:
 
         ModelConfig.from_json(read_json(checkpoint / "config.json"))
         read_json(checkpoint / "tokenizer.json")
-        stored = StoredTensors(checkpoint)
-        size_mb = sum(path.stat().st_size for path in stored.files) / 1e6
-        return f"{checkpoint}: {len(stored.names)} tensors, {size_mb:.0f} MB"
+        tensors = len(StoredTensors(checkpoint).names)
+        size_mb = sum(path.stat().st_size for path in checkpoint.glob("*.safetensors")) / 1e6
+        return f"{checkpoint}: {tensors} tensors, {size_mb:.0f} MB"
 
     return _of_engine("checkpoint", look)
 

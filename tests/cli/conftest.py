@@ -1,5 +1,9 @@
 """Running the command as a user does, and an API to talk to."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +13,7 @@ import pytest
 
 from services.cli import main
 from services.cli.client import ApiClient
-from services.cli.places import CHECKPOINT, RECIPES, SOURCES_FILE
+from services.cli.places import CHECKPOINT, PROJECT_ROOT, RECIPES, SOURCES_FILE
 from services.cli.processes import Supervisor
 from services.cli.readiness import wait_until_answering
 from services.cli.stack import Stack, StackOptions, free_port
@@ -45,6 +49,54 @@ def lynceus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         return Told(end.value.code, printed.out, printed.err)
 
     return run
+
+
+def running_in(directory: Path) -> list[str]:
+    """The command lines of all processes that speak of the folder in arguments, environment or place."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
+            place = (process / "cwd").readlink()
+        except OSError:
+            continue
+        words = b"\0".join((arguments, environment, bytes(place)))
+        if process.name != str(os.getpid()) and bytes(directory) in words:
+            found.append(arguments.replace(b"\0", b" ").decode())
+    return found
+
+
+@pytest.fixture
+def own_directory(tmp_path: Path) -> Iterator[Path]:
+    """Where a started command writes; after the test no process may know this folder any more."""
+    directory = tmp_path / "own"
+    yield directory
+    assert running_in(directory) == []
+
+
+class StartLynceus(Protocol):
+    """The type of the `start_lynceus` fixture."""
+
+    def __call__(self, *arguments: str) -> subprocess.Popen[str]:
+        """Starts the command in the background, without a terminal, with `own_directory` as its own."""
+
+
+@pytest.fixture
+def start_lynceus(own_directory: Path) -> Iterator[StartLynceus]:
+    """Starts commands; one that a failed test left running is interrupted."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "services.cli", *arguments, "--directory", str(own_directory)]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=pipe, stderr=pipe, text=True))
+        return started[-1]
+
+    yield start
+    for command in started:
+        if command.poll() is None:
+            command.send_signal(signal.SIGINT)
+            command.communicate()
 
 
 @pytest.fixture(scope="module")
