@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from engine.model.attention import Attention
 from engine.model.cache import Segment
 from engine.model.config import ModelConfig, TextConfig
+from engine.model.embedding import Embedding
 from engine.model.experts import MixtureOfExperts
 from engine.model.mlp import SwiGLU
 from engine.model.norm import RMSNorm
@@ -45,7 +46,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         text = config.text
-        self.embed_tokens = nn.Embedding(text.vocab_size, text.hidden_size)
+        self.embed_tokens = Embedding(text.vocab_size, text.hidden_size)
         self.layers = nn.ModuleList(DecoderLayer(text, i) for i in range(text.num_layers))
         self.norm = RMSNorm(text.hidden_size, text.rms_norm_eps)
 

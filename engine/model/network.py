@@ -31,6 +31,16 @@ class ErnieVL(nn.Module):
             else nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.decoder.norm.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in; weights may be kept in less."""
+        return self.decoder.norm.weight.dtype
+
     def forward(self, token_ids: Tensor, patches: Tensor | None, grids: Tensor | None) -> Tensor:
         """The whole computation on a prompt: ids `[T]`, patches `[N, 588]`, grids `[n, 3]` -> `[T, V]`."""
         sizes: list[Grid] = [] if grids is None else [(t, h, w) for t, h, w in grids.tolist()]
@@ -41,15 +51,14 @@ class ErnieVL(nn.Module):
 
     def see(self, patches: Tensor, grids: Sequence[Grid]) -> Tensor:
         """Image tokens `[M, hidden]` for patches `[N, 588]` of all images, in their order."""
-        weight = self.vision_model.patch_embed.weight
-        out: Tensor = self.resampler_model(self.vision_model(patches.to(weight.dtype), grids))
+        out: Tensor = self.resampler_model(self.vision_model(patches.to(self.dtype), grids))
         return out
 
     def decode(
         self, token_ids: Tensor, positions: Tensor, images: Tensor | None, segments: Sequence[Segment]
     ) -> Tensor:
         """Hidden states `[T, hidden]` of packed sequences; `images` `[M, hidden]` replace placeholders."""
-        x = self.decoder.embed_tokens(token_ids)
+        x = self.decoder.embed_tokens(token_ids).to(self.dtype)
         if images is not None:
             places = (token_ids == self.config.image_token_id).nonzero()[:, 0]
             assert len(places) == len(images), f"{len(places)} placeholders for {len(images)} image tokens"
@@ -59,8 +68,7 @@ class ErnieVL(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states `[t, hidden]` -> logits `[t, V]`."""
-        head = self.decoder.embed_tokens if self.lm_head is None else self.lm_head
-        return nn.functional.linear(hidden, head.weight)
+        return self.decoder.embed_tokens.project(hidden) if self.lm_head is None else self.lm_head(hidden)
 
     def _vision_tokens(self, token_ids: Tensor) -> Tensor:
         """Indices of the tokens that the vision experts serve: placeholders, image start and image end."""

@@ -22,15 +22,10 @@ class Sequenced:
     next_position: int
 
 
-def device_of(network: ErnieVL) -> torch.device:
-    """Where the weights are."""
-    return network.decoder.embed_tokens.weight.device
-
-
 def prefill(network: ErnieVL, prompts: Sequence[EncodedPrompt], room: Sequence[int]) -> list[Sequenced]:
     """Compute the prompts in one packed pass, with `room` for that many further tokens behind each."""
-    device = device_of(network)
-    dtype = network.decoder.embed_tokens.weight.dtype
+    device = network.device
+    dtype = network.dtype
     text = network.config.text
     caches = [
         KVCache(text, prompt.length + more, dtype, device) for prompt, more in zip(prompts, room, strict=True)
@@ -53,14 +48,14 @@ def _images(network: ErnieVL, prompts: Sequence[EncodedPrompt]) -> Tensor | None
     if not patches:
         return None
     grids = [grid for prompt in prompts for grid in prompt.grids]
-    return network.see(torch.cat(patches).to(device_of(network)), grids)
+    return network.see(torch.cat(patches).to(network.device), grids)
 
 
 def trie_logits(
     network: ErnieVL, sequences: Sequence[Sequenced], tries: Sequence[ChoiceTrie]
 ) -> list[Tensor]:
     """Logits `[1 + n, V]` of each prompt's last token and of the nodes of its trie, in one packed pass."""
-    device = device_of(network)
+    device = network.device
     depths = [trie.depths + sequence.next_position for trie, sequence in zip(tries, sequences, strict=True)]
     hidden = network.decode(
         torch.cat([trie.token_ids for trie in tries]).to(device),
@@ -80,7 +75,7 @@ def trie_logits(
 
 def append(network: ErnieVL, sequence: Sequenced, token_ids: Sequence[int]) -> None:
     """Compute the next tokens of a sequence."""
-    device = device_of(network)
+    device = network.device
     first = sequence.next_position
     positions = torch.arange(first, first + len(token_ids), device=device).expand(3, -1)
     segment = Segment(len(token_ids), sequence.cache)
