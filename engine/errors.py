@@ -6,6 +6,7 @@ EngineError
 │   └── PromptTooLong   more tokens than the context holds
 ├── DeadlinePassed      the request was late before any work was spent on it
 ├── CheckpointInvalid   files that do not make this network
+├── CheckpointUnwritten a checkpoint that could not be written where it was to go
 ├── DeviceUnavailable   the asked-for device is not there
 ├── ComputationFailed   the network's output is not numbers
 ├── OutOfMemory         the device has no room for the request
@@ -52,6 +53,12 @@ class CheckpointInvalid(EngineError):
     """The checkpoint's files are missing, damaged, or do not fit the network they describe."""
 
     code = "checkpoint_invalid"
+
+
+class CheckpointUnwritten(EngineError):
+    """A checkpoint could not be written: no room, no permission, or something else is in its place."""
+
+    code = "checkpoint_unwritten"
 
 
 class DeviceUnavailable(EngineError):

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,16 +11,15 @@ from torch import Tensor, nn
 
 from engine.errors import CheckpointInvalid
 from engine.model.config import ModelConfig
-from engine.model.names import Piece, pieces_of
+from engine.model.formats import Format, encoded
+from engine.model.names import Piece, pieces_of, stack_name
 from engine.model.network import ErnieVL
-from engine.model.tensors import MANIFEST, MANIFEST_VERSION, SCALE_SUFFIX, StoredTensors, read_json
-from engine.quant.rows import encode_rows
+from engine.model.tensors import LISTED, MANIFEST, MANIFEST_VERSION, Manifest, StoredTensors, read_json
 
 Progress = Callable[[int, int], None]
 """Told after each parameter how many elements of how many are loaded."""
 
 TIED_HEAD = "lm_head.weight"
-LISTED = 20
 
 
 def load(
@@ -36,15 +35,15 @@ def load(
     stored = StoredTensors(directory)
     with torch.device("meta"):
         network = ErnieVL(config)
-    plan = {name: pieces_of(name, tuple(p.shape), config) for name, p in network.named_parameters()}
-    _check(stored, [piece for pieces in plan.values() for piece in pieces], config)
+    plan = placed(network, stored.manifest)
+    check(stored, plan, config)
     total = sum(p.numel() for p in network.parameters())
     done = 0
     for name, parameter in list(network.named_parameters()):
         kind = torch.float32 if ".router." in name else dtype
         filled = torch.empty(parameter.shape, dtype=kind, device=device)
         for piece in plan[name]:
-            filled[piece.place] = piece.of(stored.read(piece.key)).to(kind)
+            filled[piece.place] = piece.of(stored.read(piece.key, piece.shape)).to(kind)
         _replace(network, name, filled)
         done += parameter.numel()
         if progress is not None:
@@ -71,7 +70,7 @@ def released_tensors(network: ErnieVL) -> dict[str, Tensor]:
 def save_plain(network: ErnieVL, directory: Path, dtype: torch.dtype) -> None:
     """Write `model.safetensors` in the released layout; routers stay fp32."""
     tensors = {
-        name: tensor if _is_router(name) else tensor.to(dtype)
+        name: tensor if is_router(name) else tensor.to(dtype)
         for name, tensor in released_tensors(network).items()
     }
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
@@ -79,14 +78,16 @@ def save_plain(network: ErnieVL, directory: Path, dtype: torch.dtype) -> None:
 
 def save_compressed(source: Path, target: Path, source_digest: str) -> None:
     """Write our own layout: every matrix but the routers in 8 bits a weight, the rest as it was."""
-    stored, tensors, formats = StoredTensors(source), dict[str, Tensor](), dict[str, str]()
-    for name in sorted(stored.names):
-        tensor = stored.read(name)
-        if tensor.ndim != 2 or _is_router(name):
-            tensors[name] = tensor
-            continue
-        tensors[name], tensors[name + SCALE_SUFFIX] = encode_rows(tensor)
-        formats[name] = "rows8"
+    stored, tensors, formats = StoredTensors(source), dict[str, Tensor](), dict[str, Format]()
+    with torch.device("meta"):
+        network = ErnieVL(ModelConfig.from_json(read_json(source / "config.json")))
+    pieces = [piece for pieces in placed(network, stored.manifest).values() for piece in pieces]
+    for name, shape in sorted({(piece.key, piece.shape) for piece in pieces}):
+        kind = Format.ROWS8 if len(shape) == 2 and not is_router(name) else Format.PLAIN
+        parts = encoded(kind, stored.read(name, shape))
+        tensors |= {name + suffix: part for suffix, part in parts.items()}
+        if kind is not Format.PLAIN:
+            formats[name] = kind
     target.mkdir(parents=True, exist_ok=True)
     for path in source.glob("*.json"):
         if not path.name.endswith(".index.json"):
@@ -96,23 +97,25 @@ def save_compressed(source: Path, target: Path, source_digest: str) -> None:
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
-def _is_router(name: str) -> bool:
+def is_router(name: str) -> bool:
+    """Whether a stored tensor belongs to a router; routers are never compressed."""
     return ".mlp.gate.weight" in name or ".moe_statics." in name
 
 
-def _check(stored: StoredTensors, pieces: Iterable[Piece], config: ModelConfig) -> None:
-    expected = {piece.key: piece.shape for piece in pieces}
-    present = stored.names
-    allowed = {TIED_HEAD} if config.text.tie_word_embeddings else set()
-    wrong = [
-        *(f"missing {name} {list(expected[name])}" for name in sorted(expected.keys() - present)),
-        *(f"surplus {name}" for name in sorted(present - expected.keys() - allowed)),
-        *(
-            f"misshapen {name}: {list(stored.shape(name))} instead of {list(expected[name])}"
-            for name in sorted(expected.keys() & present)
-            if stored.shape(name) != expected[name]
-        ),
-    ]
+def placed(network: ErnieVL, manifest: Manifest) -> dict[str, list[Piece]]:
+    """For each parameter the stored weights that make it up, in a checkpoint with this manifest."""
+    plan = {}
+    for name, parameter in network.named_parameters():
+        shape, stack = tuple(parameter.shape), stack_name(name)
+        whole = stack in manifest.formats
+        plan[name] = [Piece(stack, shape)] if whole else pieces_of(name, shape, network.config)
+    return plan
+
+
+def check(stored: StoredTensors, plan: Mapping[str, Sequence[Piece]], config: ModelConfig) -> None:
+    """Raise CheckpointInvalid, listing them, where stored tensors are missing, surplus or misshapen."""
+    expected = {piece.key: piece.shape for pieces in plan.values() for piece in pieces}
+    wrong = stored.faults(expected, {TIED_HEAD} if config.text.tie_word_embeddings else set())
     if wrong:
         more = f"; and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
         raise CheckpointInvalid(

@@ -24,6 +24,13 @@ class Piece:
     transposed: bool = False
     row: int | None = None
 
+    @property
+    def expert(self) -> int:
+        """Which expert of a stack the piece belongs to; only stacks have pieces with a place."""
+        number = self.place[0]
+        assert isinstance(number, int), f"{self.key} is not of a stack"
+        return number
+
     def of(self, stored: Tensor) -> Tensor:
         """The part of the stored tensor that belongs to the parameter."""
         if self.row is not None:
@@ -49,6 +56,11 @@ def pieces_of(parameter: str, shape: tuple[int, ...], config: ModelConfig) -> li
             _expert_pieces(f"model.{layer}.mlp", part, 1, config.text, config.text.vision_expert_size)
         )
     return [Piece(f"model.{rest.replace('.mlp.shared.', '.mlp.shared_experts.')}", shape)]
+
+
+def stack_name(parameter: str) -> str:
+    """What a parameter is called in our own layout where it is stored whole, as the experts in 2 bits are."""
+    return parameter.replace("decoder.", "model.", 1)
 
 
 def _expert_pieces(prefix: str, part: str, modality: int, text: TextConfig, size: int) -> Iterator[Piece]:

@@ -1,26 +1,88 @@
 """The stored tensors of a checkpoint directory, whichever of the two layouts it has.
 
 Released layout: `model.safetensors`, or shards with `model.safetensors.index.json`. Our own layout has the
-same names in the same files, and a `lynceus.json` that gives the format of each tensor which is not stored
-plainly.
+same names in the same files, except that the experts of a layer are stacked, and a `lynceus.json` that gives
+the format of each weight which is not stored plainly.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from engine.errors import CheckpointInvalid
-from engine.quant.rows import decode_rows
+from engine.model.formats import Format, Part, decoded, parts_of
+from engine.quant import layout
 
 MANIFEST = "lynceus.json"
+INDEX = "model.safetensors.index.json"
 MANIFEST_VERSION = 1
-SCALE_SUFFIX = ".row_scale"
 VISION_PREFIXES = ("model.vision_model.", "vision_model.")
 COPY_AGAIN = "copy the checkpoint again, whole"
+QUANTIZE_AGAIN = "quantize the released checkpoint again with this version of Lynceus"
+
+LISTED = 20
+"""How many tensors an error names."""
+
+LONGEST_HEADER = 100_000_000
+"""Bytes; safetensors reads no longer one either."""
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+}
+"""The types a weight may have, by their name in a file's header."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `lynceus.json` says: formats by name of the weight; those it does not name are plain."""
+
+    formats: Mapping[str, Format] = field(default_factory=dict)
+    window_bits: int = layout.WINDOW_BITS[0]
+
+    @staticmethod
+    def read(directory: Path) -> "Manifest":
+        """The manifest of a checkpoint; an empty one for the released layout.
+
+        CheckpointInvalid names a version, a format or a code that this program does not know.
+        """
+        path = directory / MANIFEST
+        if not path.exists():
+            return Manifest()
+        content = read_json(path)
+        _expect(path, content, "version", (MANIFEST_VERSION,))
+        formats: dict[str, str] = content.get("formats", {})
+        unknown = {name: kind for name, kind in formats.items() if kind not in set(Format)}
+        if unknown:
+            raise CheckpointInvalid(
+                f"{path}: unknown formats {unknown}", "use the Lynceus version that wrote it"
+            )
+        if Format.TWO_BIT in formats.values():
+            _expect(path, content, "code_version", (layout.VERSION,))
+            _expect(path, content, "window_bits", layout.WINDOW_BITS)
+        return Manifest(
+            {name: Format(kind) for name, kind in formats.items()},
+            content.get("window_bits", layout.WINDOW_BITS[0]),
+        )
+
+
+def _expect(path: Path, content: Mapping[str, Any], name: str, known: tuple[int, ...]) -> None:
+    if content.get(name) not in known:
+        raise CheckpointInvalid(
+            f"{path}: {name.replace('_', ' ')} {content.get(name)} is not {' or '.join(map(str, known))}",
+            QUANTIZE_AGAIN,
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -37,11 +99,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 class StoredTensors:
-    """Reads tensors one by one by their released name; the vision tower's two prefixes are one."""
+    """Reads weights one by one by their name; the vision tower's two prefixes are one."""
 
     def __init__(self, directory: Path) -> None:
-        self.files = _weight_files(directory)
-        self._formats = _formats(directory / MANIFEST)
+        self.files = weight_files(directory)
+        self.manifest = Manifest.read(directory)
         self._handles = {path: _open(path) for path in self.files}
         self._places = {
             _canonical(key): (path, key)
@@ -51,28 +113,54 @@ class StoredTensors:
 
     @property
     def names(self) -> set[str]:
-        """Released names of all tensors; the scales of compressed ones are part of them."""
-        return {name for name in self._places if not name.endswith(SCALE_SUFFIX)}
+        """Names of all stored tensors; a compressed weight has several."""
+        return set(self._places)
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The tensor's shape, read from the header alone."""
-        path, key = self._places[name]
-        return tuple(self._handles[path].get_slice(key).get_shape())
+    def format_of(self, name: str) -> Format:
+        """How the weight is stored."""
+        return self.manifest.formats.get(name, Format.PLAIN)
 
-    def read(self, name: str) -> Tensor:
-        """The tensor's values, decompressed if need be."""
-        stored = self._read_plain(name)
-        if self._formats.get(name, "plain") == "plain":
-            return stored
-        return decode_rows(stored, self._read_plain(name + SCALE_SUFFIX))
-
-    def _read_plain(self, name: str) -> Tensor:
-        path, key = self._places[name]
+    def part(self, key: str) -> Tensor:
+        """A stored tensor as it is, in memory that the file backs."""
+        path, stored = self._places[key]
         try:
-            tensor: Tensor = self._handles[path].get_tensor(key)
+            tensor: Tensor = self._handles[path].get_tensor(stored)
         except SafetensorError as damage:
-            raise CheckpointInvalid(f"{path.name}: cannot read {key}: {damage}", COPY_AGAIN) from damage
+            raise CheckpointInvalid(f"{path.name}: cannot read {stored}: {damage}", COPY_AGAIN) from damage
         return tensor
+
+    def parts(self, name: str, shape: tuple[int, ...]) -> dict[str, Tensor]:
+        """All parts of a weight of that shape, by suffix."""
+        return {suffix: self.part(name + suffix) for suffix in parts_of(self.format_of(name), shape)}
+
+    def read(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """The values of a weight of that shape, decompressed if need be."""
+        return decoded(self.format_of(name), self.parts(name, shape), shape[0], self.manifest.window_bits)
+
+    def faults(self, expected: Mapping[str, tuple[int, ...]], allowed: set[str]) -> list[str]:
+        """What is missing, surplus or misshapen for weights of these shapes; `allowed` may be there."""
+        parts = {
+            name + suffix: part
+            for name, shape in expected.items()
+            for suffix, part in parts_of(self.format_of(name), shape).items()
+        }
+        spare = {name + suffix for name in allowed for suffix in parts_of(self.format_of(name), (1, 1))}
+        missing = sorted(parts.keys() - self.names)
+        surplus = sorted(self.names - parts.keys() - spare)
+        return [
+            *(f"missing {key} {list(parts[key].shape)}" for key in missing),
+            *(f"surplus {key}" for key in surplus),
+            *(fault for key in sorted(parts.keys() & self.names) if (fault := self._misfit(key, parts[key]))),
+        ]
+
+    def _misfit(self, key: str, part: Part) -> str | None:
+        path, stored = self._places[key]
+        header = self._handles[path].get_slice(stored)
+        shape, dtype = tuple(header.get_shape()), DTYPES.get(header.get_dtype())
+        if shape != part.shape:
+            return f"misshapen {key}: {list(shape)} instead of {list(part.shape)}"
+        fits = dtype == part.dtype or (part.dtype is None and dtype is not None and dtype.is_floating_point)
+        return None if fits else f"mistyped {key}: {header.get_dtype()} instead of {part.dtype or 'a float'}"
 
 
 def digest_of(directory: Path) -> str:
@@ -81,7 +169,7 @@ def digest_of(directory: Path) -> str:
     named = [
         directory / name for name in ("config.json", "tokenizer.json", "tokenizer_config.json", MANIFEST)
     ]
-    for path in [*_weight_files(directory), *(path for path in named if path.exists())]:
+    for path in [*weight_files(directory), *(path for path in named if path.exists())]:
         with path.open("rb") as file:
             total.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
@@ -91,8 +179,9 @@ def _canonical(key: str) -> str:
     return key.removeprefix("model.") if key.startswith(VISION_PREFIXES[0]) else key
 
 
-def _weight_files(directory: Path) -> list[Path]:
-    index = directory / "model.safetensors.index.json"
+def weight_files(directory: Path) -> list[Path]:
+    """The files that hold a checkpoint's tensors; CheckpointInvalid names one that is missing."""
+    index = directory / INDEX
     if index.exists():
         names = sorted(set(read_json(index).get("weight_map", {}).values()))
         paths = [directory / name for name in names]
@@ -108,22 +197,20 @@ def _open(path: Path) -> Any:  # noqa: ANN401 - safetensors exports no name for 
     try:
         return safe_open(path, framework="pt")
     except SafetensorError as damage:
-        raise CheckpointInvalid(f"{path} is not a whole safetensors file: {damage}", COPY_AGAIN) from damage
+        raise CheckpointInvalid(
+            f"{path} is not a whole safetensors file: {damage}{_cut_off(path)}", COPY_AGAIN
+        ) from damage
 
 
-def _formats(manifest: Path) -> dict[str, str]:
-    if not manifest.exists():
-        return {}
-    content = read_json(manifest)
-    if content.get("version") != MANIFEST_VERSION:
-        raise CheckpointInvalid(
-            f"{manifest}: version {content.get('version')} is not {MANIFEST_VERSION}",
-            "quantize the released checkpoint again with this version of Lynceus",
-        )
-    formats: dict[str, str] = content.get("formats", {})
-    unknown = {name: kind for name, kind in formats.items() if kind not in ("plain", "rows8")}
-    if unknown:
-        raise CheckpointInvalid(
-            f"{manifest}: unknown formats {unknown}", "use the Lynceus version that wrote it"
-        )
-    return formats
+def _cut_off(path: Path) -> str:
+    """Names the tensors that lie beyond the end of a file whose header is whole."""
+    with path.open("rb") as file:
+        length = min(int.from_bytes(file.read(8), "little"), LONGEST_HEADER)
+        content = file.read(length)
+    try:
+        header = json.loads(content)
+        held = path.stat().st_size - 8 - length
+        lost = [name for name, entry in header.items() if entry.get("data_offsets", (0, 0))[1] > held]
+    except (ValueError, AttributeError, TypeError, LookupError):
+        return ""
+    return f"; it ends before {', '.join(sorted(lost)[:LISTED])}" if lost else ""

@@ -3,11 +3,16 @@
 T tokens, K input rows, E experts
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 DAMPING = 0.01
 """Added to the diagonal, as a share of its mean, so that inputs never seen do no harm."""
+
+TINY = 1e-12
+"""Keeps a mean over nothing from dividing by zero."""
 
 TRUST = 1.0
 """An expert with this many tokens for each input row is believed as much as the mean of its layer."""
@@ -30,16 +35,20 @@ class Moments:
 
     def mean(self) -> Tensor:
         """The Hessian; zero where nothing was seen."""
-        return self.total / max(self.weight, 1e-12)
+        return self.total / max(self.weight, TINY)
 
 
-def shrunk(experts: list[Moments]) -> Tensor:
-    """A Hessian for each expert `[E, K, K]`: rarely used ones lean towards the mean of all."""
-    together = sum((each.total for each in experts), torch.zeros_like(experts[0].total))
-    common = together / max(sum(each.weight for each in experts), 1e-12)
-    trust = TRUST * len(common)
+def common(experts: Sequence[Moments]) -> Tensor:
+    """The Hessian `[K, K]` of all experts together."""
+    total = torch.stack([each.total for each in experts]).sum(0)
+    return total / max(sum(each.weight for each in experts), TINY)
+
+
+def shrunk(experts: Sequence[Moments], towards: Tensor) -> Tensor:
+    """A Hessian for each expert `[E, K, K]`; the fewer tokens one has seen, the more it is as `towards`."""
+    trust = TRUST * len(towards)
     return torch.stack(
-        [(each.tokens * each.mean() + trust * common) / (each.tokens + trust) for each in experts]
+        [(each.tokens * each.mean() + trust * towards) / (each.tokens + trust) for each in experts]
     )
 
 

@@ -12,7 +12,7 @@ from engine.quant.code import check_shape, decode
 from engine.quant.hessian import damped
 from engine.quant.layout import SPREAD
 from engine.quant.ldlq import Told, encode_rows, feedback_of
-from engine.quant.rotation import random_signs, rotate, rotate_back
+from engine.quant.rotation import check_rows, random_signs, rotate, rotate_back
 
 TINY = 1e-12
 """Keeps a channel of zeros from dividing by zero."""
@@ -83,6 +83,7 @@ def quantize_stack(
     """
     count, channels, rows = weights.shape
     check_shape(channels, rows)
+    check_rows(rows)
     wanted = rotate(weights.float(), signs)
     basis = None if hessians is None else torch.stack([_rotated(each, signs) for each in hessians])
     feedback = None if basis is None else torch.stack([feedback_of(each) for each in basis])

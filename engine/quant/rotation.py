@@ -12,6 +12,12 @@ from torch import Tensor
 from engine.quant.layout import HADAMARD_BLOCK
 
 
+def check_rows(rows: int) -> None:
+    """Raise ValueError unless so many input rows can be rotated."""
+    if rows % HADAMARD_BLOCK:
+        raise ValueError(f"{rows} input rows cannot be rotated: they must be a multiple of {HADAMARD_BLOCK}")
+
+
 def random_signs(rows: int, seed: int) -> Tensor:
     """`[rows]` of +1 and -1, int8; the seed is the layer's, so that all its experts share one transform."""
     generator = torch.Generator().manual_seed(seed)

@@ -1,0 +1,8 @@
+"""From a released checkpoint to our own layout: experts in 2 bits, the rest in 8 or 4."""
+
+from engine.compression.calibration import Example
+from engine.compression.compress import compress
+from engine.compression.plan import Options
+from engine.compression.progress import Progress
+
+__all__ = ["Example", "Options", "Progress", "compress"]

@@ -1,0 +1,35 @@
+"""How far compressing is, for a person who waits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is being done, and how many weights of how many are encoded."""
+
+    doing: str
+    done: int
+    total: int
+
+
+Tell = Callable[[Progress], None]
+
+
+class Counter:
+    """Counts encoded weights and tells."""
+
+    def __init__(self, total: int, tell: Tell) -> None:
+        self._progress, self._tell = Progress("", 0, total), tell
+
+    def begin(self, doing: str) -> None:
+        """Say what comes next."""
+        self._say(doing, self._progress.done)
+
+    def add(self, weights: int) -> None:
+        """Count more weights."""
+        self._say(self._progress.doing, self._progress.done + weights)
+
+    def _say(self, doing: str, done: int) -> None:
+        self._progress = Progress(doing, done, self._progress.total)
+        self._tell(self._progress)
