@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine.errors import CheckpointInvalid
+from engine.model.compressed import place
 from engine.model.config import ModelConfig
 from engine.model.formats import Format, encoded
 from engine.model.names import Piece, pieces_of, stack_name
@@ -27,8 +28,9 @@ def load(
 ) -> ErnieVL:
     """Read a checkpoint of either layout into a network ready for inference.
 
-    Parameters are allocated and filled one by one, so the peak is the weights plus one tensor. The routers
-    stay in fp32. CheckpointInvalid lists every missing, surplus and misshapen tensor.
+    Parameters are allocated and filled one by one, so the peak is the weights plus one tensor; compressed
+    weights stay in the mapped file. The routers stay in fp32. CheckpointInvalid lists every missing, surplus
+    and misshapen tensor.
     """
     directory = Path(path)
     config = ModelConfig.from_json(read_json(directory / "config.json"))
@@ -37,18 +39,38 @@ def load(
         network = ErnieVL(config)
     plan = placed(network, stored.manifest)
     check(stored, plan, config)
-    total = sum(p.numel() for p in network.parameters())
     done = 0
     for name, parameter in list(network.named_parameters()):
         kind = torch.float32 if ".router." in name else dtype
-        filled = torch.empty(parameter.shape, dtype=kind, device=device)
-        for piece in plan[name]:
-            filled[piece.place] = piece.of(stored.read(piece.key, piece.shape)).to(kind)
-        _replace(network, name, filled)
+        if (whole := _whole(plan[name], stored)) is not None:
+            parts = {suffix: part.to(device) for suffix, part in stored.parts(whole.key, whole.shape).items()}
+            place(network, name, stored.format_of(whole.key), parts, stored.manifest.window_bits)
+        else:
+            _replace(network, name, _filled(plan[name], tuple(parameter.shape), stored, kind, device))
         done += parameter.numel()
         if progress is not None:
-            progress(done, total)
+            progress(done, network.weight_count)
     return network.eval()
+
+
+def _whole(pieces: Sequence[Piece], stored: StoredTensors) -> Piece | None:
+    """The stored weight that is the whole parameter and compressed: its layer computes with the codes."""
+    if len(pieces) > 1 or pieces[0].place or stored.format_of(pieces[0].key) is Format.PLAIN:
+        return None
+    return pieces[0]
+
+
+def _filled(
+    pieces: Sequence[Piece],
+    shape: tuple[int, ...],
+    stored: StoredTensors,
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> Tensor:
+    filled = torch.empty(shape, dtype=dtype, device=device)
+    for piece in pieces:
+        filled[piece.place] = piece.of(stored.read(piece.key, piece.shape)).to(dtype)
+    return filled
 
 
 def released_tensors(network: ErnieVL) -> dict[str, Tensor]:

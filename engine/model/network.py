@@ -31,6 +31,9 @@ class ErnieVL(nn.Module):
             else nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
         )
 
+        self.weight_count = sum(parameter.numel() for parameter in self.parameters())
+        """Weights, however few bits each is later kept in."""
+
     @property
     def device(self) -> torch.device:
         """Where it computes."""

@@ -63,7 +63,7 @@ class Engine:
             checkpoint_digest=digest_of(directory),
             device=str(device),
             dtype=str(dtype).removeprefix("torch."),
-            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            parameters=network.weight_count,
             max_model_len=max_model_len,
         )
         self._loop = Loop(network)
