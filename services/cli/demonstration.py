@@ -1,20 +1,23 @@
 """A whole demo: start everything, follow every sample to its end, write a summary, stop everything."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
+from schemas.recipe import Recipe
 from services.cli.board import Board
 from services.cli.cameras import FolderCameras
+from services.cli.claim import claimed
 from services.cli.client import ApiClient
 from services.cli.follower import Follower
 from services.cli.processes import Supervisor, interruptible
 from services.cli.readiness import wait_until_ready
-from services.cli.samples import load_samples
+from services.cli.samples import Sample, load_samples
 from services.cli.stack import Stack, StackOptions, free_port
-from services.cli.summary import Summary, summarise
+from services.cli.summary import Outcome, Summary, summarise
 from services.infra.recipes import RecipeBook
 
 WRITTEN = ("archive", "cameras", "frames", "ledger", "logs", "reports", "spool")
@@ -44,7 +47,20 @@ def run_demo(options: DemoOptions, console: Console) -> Summary:
     samples = load_samples(options.samples_dir)
     book = RecipeBook(options.recipes_dir)
     recipes = {sample.recipe_id: book.get(sample.recipe_id) for sample in samples}
-    directory = _emptied(options.directory)
+    with claimed(options.directory) as directory:
+        _empty(directory)
+        summary = summarise(_follow(options, directory, samples, recipes, console))
+        (directory / "summary.json").write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return summary
+
+
+def _follow(
+    options: DemoOptions,
+    directory: Path,
+    samples: tuple[Sample, ...],
+    recipes: Mapping[str, Recipe],
+    console: Console,
+) -> list[Outcome]:
     cameras = FolderCameras(directory / "cameras", recipes)
     cameras.write_sources(directory / "sources.yaml")
     stack = Stack(_stack_options(options, directory))
@@ -58,12 +74,9 @@ def run_demo(options: DemoOptions, console: Console) -> Summary:
         console.print(f"Dashboard while this runs: {stack.api_url}", highlight=False)
         follower = Follower(samples, recipes, board, api, directory / "reports")
         with board.shown():
-            outcomes = follower.follow(
+            return follower.follow(
                 cameras, options.samples_dir, supervisor, options.pace_seconds, options.limit_seconds
             )
-    summary = summarise(outcomes)
-    (directory / "summary.json").write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return summary
 
 
 def _stack_options(options: DemoOptions, directory: Path) -> StackOptions:
@@ -77,12 +90,10 @@ def _stack_options(options: DemoOptions, directory: Path) -> StackOptions:
     )
 
 
-def _emptied(directory: Path) -> Path:
-    """The directory's absolute path, without what an earlier demo wrote there."""
-    directory.mkdir(parents=True, exist_ok=True)
+def _empty(directory: Path) -> None:
+    """Takes away what an earlier demo wrote."""
     for name in WRITTEN:
         shutil.rmtree(directory / name, ignore_errors=True)
     for pattern in WRITTEN_FILES:
         for path in directory.glob(pattern):
             path.unlink()
-    return directory.absolute()

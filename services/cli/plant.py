@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.status import Status
 
 from services.cli.checks import Level, check_port
+from services.cli.claim import claimed
 from services.cli.client import ApiClient
 from services.cli.errors import ApiRefused, ApiUnreachable, InputInvalid
 from services.cli.processes import Service, Supervisor, interruptible, log_tail
@@ -22,9 +23,13 @@ def run_plant(options: StackOptions, console: Console) -> None:
     Raises InputInvalid before anything is started, NotReady or ProcessEnded when it does not come up.
     """
     _require_usable(options)
-    options.directory.mkdir(parents=True, exist_ok=True)
     stack = Stack(options)
-    with interruptible(), Supervisor() as supervisor, ApiClient(stack.api_url) as api:
+    with (
+        claimed(options.directory),
+        interruptible(),
+        Supervisor() as supervisor,
+        ApiClient(stack.api_url) as api,
+    ):
         with console.status("Starting stores, clerk, API, worker and gateway"):
             stack.start_stores(supervisor)
             stack.start_services(supervisor)

@@ -40,9 +40,6 @@ class Service(Protocol):
     def start(self) -> None:
         """Starts it; starting twice changes nothing."""
 
-    def ask_to_stop(self) -> None:
-        """Sends SIGTERM and returns at once."""
-
     def stop(self) -> None:
         """Returns when nothing of it runs any more."""
 
@@ -102,16 +99,11 @@ class ManagedProcess:
                 start_new_session=True,
             )
 
-    def ask_to_stop(self) -> None:
-        """Sends SIGTERM to the first process, which knows how to end its own children."""
-        if self.is_running and self._process is not None:
-            self._process.terminate()
-
     def stop(self) -> None:
-        """Waits for an orderly end, then kills whatever is left of the group."""
+        """Asks the first process to end, waits for it, then kills whatever is left of the group."""
         if self._process is None:
             return
-        self.ask_to_stop()
+        self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=STOP_SECONDS)
         with contextlib.suppress(ProcessLookupError):
@@ -188,10 +180,10 @@ class Supervisor:
 
     def stop(self) -> None:
         """Ends everything, the last started first; an interrupt meanwhile does not cut it short."""
-        with deferred_interrupts():
-            for service in reversed(self._services):
-                service.ask_to_stop()
-                service.stop()
+        # The stack calls in reverse, and goes on with the others when one stop fails.
+        with deferred_interrupts(), contextlib.ExitStack() as stops:
+            for service in self._services:
+                stops.callback(service.stop)
             self._services.clear()
 
     def __enter__(self) -> Self:

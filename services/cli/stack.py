@@ -42,9 +42,6 @@ class RedisService:
         """Starts the server, on the same port as before when it ran already; returns when it answers."""
         self._server.start()
 
-    def ask_to_stop(self) -> None:
-        """Does nothing: `stop` asks and waits, and whoever uses a server has ended before."""
-
     def stop(self) -> None:
         """Ends the server; what it acknowledged is on disk when it is append-only."""
         self._server.stop()

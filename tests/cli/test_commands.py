@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.claim import claimed
 from services.cli.places import RECIPES, SAMPLES
 from tests.cli.conftest import Lynceus, Told
 
@@ -111,6 +112,14 @@ def test_status_says_that_no_worker_lives(lynceus: Lynceus, api_url: str) -> Non
 def test_a_report_that_is_not_there_is_said_so(lynceus: Lynceus, api_url: str) -> None:
     """An id that nobody knows."""
     assert_told(lynceus("report", "unknown-id", "--api", api_url), "not-found", "mend:")
+
+
+def test_two_demos_do_not_work_in_one_folder(lynceus: Lynceus, tmp_path: Path) -> None:
+    """The second would empty what the first is writing."""
+    with claimed(tmp_path / "demo"):
+        told = lynceus("demo", "--directory", str(tmp_path / "demo"))
+
+    assert_told(told, "input-invalid", "another lynceus works in", "--directory")
 
 
 def test_the_demo_refuses_a_folder_without_labels(lynceus: Lynceus, tmp_path: Path) -> None:
