@@ -25,6 +25,13 @@ INSIDE_ENGINE: dict[str, tuple[str, ...]] = {
     "engine.quant": ("engine.quant", "engine.kernels"),
     "engine.model": ("engine.model", "engine.quant", "engine.kernels"),
     "engine.serving": ("engine.serving", "engine.model", "engine.quant", "engine.kernels"),
+    "engine.compression": (
+        "engine.compression",
+        "engine.serving",
+        "engine.model",
+        "engine.quant",
+        "engine.kernels",
+    ),
     "engine.training": (
         "engine.training",
         "engine.serving",
@@ -33,7 +40,7 @@ INSIDE_ENGINE: dict[str, tuple[str, ...]] = {
         "engine.kernels",
     ),
 }
-"""kernels <- quant <- model <- serving <- engine; training stands beside serving and above model."""
+"""kernels <- quant <- model <- serving <- engine; compression and training may use all of them."""
 
 OUTSIDE_ONLY_IN: dict[str, tuple[str, ...]] = {
     "torch": ("engine",),

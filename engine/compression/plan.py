@@ -34,6 +34,15 @@ class Options:
     window_bits: int = layout.WINDOW_BITS[0]
     bits_elsewhere: int = 8
 
+    def __post_init__(self) -> None:
+        """Raise CheckpointInvalid for a number there is no format for."""
+        for name, value, known in (
+            ("window_bits (L)", self.window_bits, layout.WINDOW_BITS),
+            ("bits_elsewhere", self.bits_elsewhere, (4, 8)),
+        ):
+            if value not in known:
+                raise CheckpointInvalid(f"{name} is {value}", f"choose one of {', '.join(map(str, known))}")
+
 
 @dataclass(frozen=True)
 class Stack:

@@ -9,6 +9,7 @@ from services.cli.console import show_error
 from services.cli.demo import demo
 from services.cli.doctor import doctor
 from services.cli.evaluate import evaluate
+from services.cli.quantize import quantize
 from services.cli.report import report
 from services.cli.status import status
 from services.cli.submit import submit
@@ -16,7 +17,7 @@ from services.cli.train import train
 from services.cli.up import up
 from services.infra.errors import LynceusError
 
-COMMANDS = (demo, up, submit, status, report, doctor, alive, train, evaluate)
+COMMANDS = (demo, up, submit, status, report, doctor, alive, train, evaluate, quantize)
 
 app = typer.Typer(
     name="lynceus",

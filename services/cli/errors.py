@@ -35,6 +35,13 @@ class ApiRefused(LynceusError):
         return self.record if instance is None else self.record.model_copy(update={"instance": instance})
 
 
+class EngineRefused(LynceusError):
+    """The engine cannot do what was asked with these files."""
+
+    code = "engine-refused"
+    title = "The engine cannot do this"
+
+
 class ProcessEnded(LynceusError):
     """A process that should stay has ended."""
 
