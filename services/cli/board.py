@@ -10,11 +10,14 @@ from rich.table import Table
 
 from schemas.report import DiagnosisReport
 from schemas.verdict import Verdict
+from services.cli.console import say
 from services.cli.samples import Sample
 from services.cli.summary import total_ms
 from services.cli.words import decision_markup
 
 REFRESH_PER_SECOND = 4
+LOG_WIDTH = 150
+"""Columns of the table where there is no terminal that could tell its own."""
 
 
 class Board:
@@ -44,7 +47,7 @@ class Board:
                 yield
         else:
             yield
-            self._console.print(self._table())
+            self._console.print(self._table(), width=LOG_WIDTH, crop=False)
 
     def fed(self, sample: Sample) -> None:
         """The picture lies in its camera's folder."""
@@ -69,7 +72,7 @@ class Board:
 
     def _say(self, sample: Sample, words: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(f"{sample.part_id:8} {sample.recipe_id:10} {words}", highlight=False)
+            say(self._console, f"{sample.part_id:8} {sample.recipe_id:10} {words}")
 
     def _render(self) -> Group:
         return Group(self._table(), self._progress)

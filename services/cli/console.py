@@ -12,6 +12,11 @@ messages = Console(stderr=True)
 """Standard error: what went wrong."""
 
 
+def say(console: Console, text: str) -> None:
+    """One line of plain text; the terminal wraps it, so that an address or a path can be copied whole."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def show_error(error: LynceusError) -> None:
     """What happened, every wrong value, and the mend; never a stack trace."""
     problem = error.problem()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.console import output
+from services.cli.console import output, say
 from services.cli.places import CHECKPOINT, DEMO_DIRECTORY, RECIPES, SAMPLES
 
 
@@ -25,8 +25,8 @@ def demo(
     try:
         summary = run_demo(options, output)
     except KeyboardInterrupt:
-        output.print("Interrupted; everything that was started has been stopped.")
+        say(output, "Interrupted; everything that was started has been stopped.")
         raise
     for line in summary.in_words():
-        output.print(line, highlight=False)
-    output.print(f"Summary: {directory / 'summary.json'}; reports: {directory / 'reports'}", highlight=False)
+        say(output, line)
+    say(output, f"Summary: {directory / 'summary.json'}; reports: {directory / 'reports'}")

@@ -12,6 +12,7 @@ from services.cli.board import Board
 from services.cli.cameras import FolderCameras
 from services.cli.claim import claimed
 from services.cli.client import ApiClient
+from services.cli.console import say
 from services.cli.follower import Follower
 from services.cli.processes import Supervisor, interruptible
 from services.cli.readiness import wait_until_ready
@@ -71,7 +72,7 @@ def _follow(
             stack.start_services(supervisor)
             wait_until_ready(api, supervisor)
             stack.start_gateway(supervisor)
-        console.print(f"Dashboard while this runs: {stack.api_url}", highlight=False)
+        say(console, f"Dashboard while this runs: {stack.api_url}")
         follower = Follower(samples, recipes, board, api, directory / "reports")
         with board.shown():
             return follower.follow(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.console import output
+from services.cli.console import output, say
 from services.cli.errors import ChecksFailed
 from services.cli.places import CHECKPOINT, RECIPES, UP_DIRECTORY
 
@@ -25,9 +25,9 @@ def doctor(
     for check in run_checks(UP_DIRECTORY, recipes, checkpoint, device, port):
         style = STYLES[check.level]
         output.print(f"[{style}]{check.level:5}[/{style}]{check.name:11}", end="")
-        output.print(check.found, markup=False, highlight=False, soft_wrap=True)
+        say(output, check.found)
         if check.level is not Level.OK:
-            output.print(f"{'':16}mend: {check.mend}", markup=False, highlight=False, soft_wrap=True)
+            say(output, f"{'':16}mend: {check.mend}")
         if check.level is Level.FAIL:
             failed.append(check.name)
     if failed:

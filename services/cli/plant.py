@@ -9,6 +9,7 @@ from rich.status import Status
 from services.cli.checks import Level, check_port
 from services.cli.claim import claimed
 from services.cli.client import ApiClient
+from services.cli.console import say
 from services.cli.errors import ApiRefused, ApiUnreachable, InputInvalid
 from services.cli.processes import Service, Supervisor, interruptible, log_tail
 from services.cli.readiness import wait_until_ready
@@ -53,10 +54,10 @@ def _require_usable(options: StackOptions) -> None:
 
 
 def _announce(stack: Stack, options: StackOptions, console: Console) -> None:
-    console.print(f"Lynceus is up: {stack.api_url} (dashboard, API; /docs describes it)", highlight=False)
+    say(console, f"Lynceus is up: {stack.api_url} shows the dashboard and serves the API")
     ports = ", ".join(f"{name} {port}" for name, port in stack.ports.items())
-    console.print(f"Ports: {ports}. Everything lies below {options.directory}.", highlight=False)
-    console.print("Ctrl-C stops it.", highlight=False)
+    say(console, f"Ports: {ports}. Everything lies below {options.directory}.")
+    say(console, "Ctrl-C stops it.")
 
 
 def _supervise(supervisor: Supervisor, api: ApiClient, console: Console) -> None:
@@ -72,10 +73,8 @@ def _supervise(supervisor: Supervisor, api: ApiClient, console: Console) -> None
 
 def _report_restart(service: Service, supervisor: Supervisor, console: Console) -> None:
     times = supervisor.restarts(service.name)
-    console.print(
-        f"{service.name} had ended and was started again ({times}); its last lines:", highlight=False
-    )
-    console.print(log_tail(service.log_path), markup=False, highlight=False, style="dim")
+    say(console, f"{service.name} had ended and was started again ({times}); its last lines:")
+    say(console, log_tail(service.log_path))
 
 
 def _update(line: Status, supervisor: Supervisor, api: ApiClient) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.console import output
+from services.cli.console import output, say
 from services.cli.places import API_URL, REPORTS_DIRECTORY
 
 
@@ -33,5 +33,5 @@ def report(
         directory.mkdir(parents=True, exist_ok=True)
         path = directory.absolute() / f"{result_id}.html"
         path.write_text(page, encoding="utf-8")
-        output.print(f"Page: {path}", highlight=False)
+        say(output, f"Page: {path}")
         typer.launch(path.as_uri())

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.console import output
+from services.cli.console import output, say
 from services.cli.places import API_URL
 
 
@@ -31,7 +31,7 @@ def submit(
     fields = {"recipe_id": recipe, "part_id": part or image.stem} | ({"lot_id": lot} if lot else {})
     with ApiClient(api) as client:
         accepted = client.submit(data, image.name, fields)
-        output.print(accepted.result_id, highlight=False)
+        say(output, accepted.result_id)
         if wait:
             with output.status("Waiting for the verdict and the report"):
                 inspection = wait_for_end(client, accepted.result_id, limit)

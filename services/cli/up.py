@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.console import output
+from services.cli.console import output, say
 from services.cli.places import CHECKPOINT, RECIPES, SOURCES_FILE, UP_DIRECTORY
 
 
@@ -29,4 +29,8 @@ def up(
         device=device,
         port=port,
     )
-    run_plant(options, output)
+    try:
+        run_plant(options, output)
+    except KeyboardInterrupt:
+        say(output, "Stopped.")
+        raise

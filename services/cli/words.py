@@ -10,6 +10,7 @@ from rich.table import Table
 from schemas.report import DiagnosisReport
 from schemas.verdict import Decision
 from services.api.representations import Inspection
+from services.cli.console import say
 
 if TYPE_CHECKING:
     from services.api.routers.status import StatusAnswer
@@ -37,9 +38,9 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
         _grid(console, [(f"  {score.name}", f"{score.probability:.3f}") for score in scores])
     for problem in (verdict.problem if verdict else None, inspection.problem):
         if problem is not None:
-            console.print(f"  {escape(problem.title)}: {escape(problem.detail)}", highlight=False)
+            say(console, f"  {problem.title}: {problem.detail}")
     if inspection.links.report is not None:
-        console.print(f"Report: lynceus report {inspection.result_id}", highlight=False)
+        say(console, f"Report: lynceus report {inspection.result_id}")
 
 
 def print_report(console: Console, report: DiagnosisReport) -> None:
@@ -68,7 +69,7 @@ def print_report(console: Console, report: DiagnosisReport) -> None:
 def print_status(console: Console, status: "StatusAnswer") -> None:
     """Sentences first, then processes and latencies as tables."""
     for sentence in status.in_words:
-        console.print(escape(sentence), highlight=False)
+        say(console, sentence)
     processes = Table("process", "name", "state", "finished", "failures", box=None, header_style="bold")
     for process in status.processes:
         state = (
