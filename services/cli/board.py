@@ -47,7 +47,7 @@ class Board:
                 yield
         else:
             yield
-            self._console.print(self._table(), width=LOG_WIDTH, crop=False)
+            Console(file=self._console.file, width=LOG_WIDTH).print(self._table())
 
     def fed(self, sample: Sample) -> None:
         """The picture lies in its camera's folder."""

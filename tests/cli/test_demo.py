@@ -30,6 +30,7 @@ def test_every_sample_gets_its_verdict_and_every_escalated_one_its_report(
     samples = load_samples(SAMPLES)
     assert summary.frames == len(samples) == sum(summary.decisions.values())
     assert all(output.count(sample.part_id) >= 2 for sample in samples)
+    assert "…" not in output
     pages = list((own_directory / "reports").glob("*.html"))
     assert len(pages) == summary.reports.written >= 3
     assert {"p50", "p95", "p99"} == set(summary.milliseconds["verdict_total"])
