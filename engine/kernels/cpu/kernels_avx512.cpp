@@ -10,6 +10,8 @@ namespace {
 constexpr int kChannels = 16;
 constexpr int kColumns = kTile / kChannels;
 constexpr int kRow = kTile * kQuad;
+// How far ahead a row's weights are asked for, in bytes: the processor does not see so many rows as streams.
+constexpr int kAheadInRow = 2 * kBlock;
 
 inline __m512i load64(const void* from) { return _mm512_loadu_si512(from); }
 inline __m512i lanes(uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }
@@ -106,9 +108,15 @@ void transpose(const int8_t* weights, size_t stride, uint8_t* panel) {
   for (int first = 0; first < kTile; first += kChannels)
     for (int k = 0; k < kBlock; k += 64) {
       __m512i rows[16];
-      unroll<16>([&](auto i) LYNCEUS_INLINE { rows[i] = _mm512_xor_si512(load64(weights + (first + i) * stride + k), sign); });
+      unroll<16>([&](auto i) LYNCEUS_INLINE {
+        const int8_t* from = weights + (first + i) * stride + k;
+        _mm_prefetch(from + kAheadInRow, _MM_HINT_T0);
+        rows[i] = _mm512_xor_si512(load64(from), sign);
+      });
       turn(rows);
-      unroll<16>([&](auto i) LYNCEUS_INLINE { _mm512_storeu_si512(panel + (k / kQuad + i) * kRow + first * kQuad, rows[i]); });
+      unroll<16>([&](auto i) LYNCEUS_INLINE {
+        _mm512_storeu_si512(panel + (k / kQuad + i) * kRow + first * kQuad, rows[i]);
+      });
     }
 }
 
