@@ -19,7 +19,7 @@ from engine.compression.calibration import (
 from engine.compression.plan import Options, Plan, Shard, Stack, make_plan
 from engine.compression.progress import Counter, Tell
 from engine.compression.report import REPORT, Totals, as_json, row_of, rows_of, totals_of
-from engine.compression.workshop import Rows, Workshop
+from engine.compression.workshop import Rows, Workshop, expect_room
 from engine.errors import CheckpointInvalid
 from engine.model.config import ModelConfig
 from engine.model.formats import CODES, SCALES, SIGNS, SUFFIXES, decoded, encoded
@@ -52,6 +52,7 @@ def compress(source: Path, target: Path, options: Options, examples: Sequence[Ex
     """
     config = ModelConfig.from_json(read_json(source / "config.json"))
     plan = make_plan(StoredTensors(source), config, options)
+    expect_room(target, plan.bytes)
     counter = Counter(plan.routed_weights, tell)
     counter.begin("reading the source")
     sequences = encode_examples(source, config, examples)

@@ -10,7 +10,7 @@ import torch
 from engine.errors import CheckpointInvalid
 from engine.model.checkpoint import check, is_router, placed
 from engine.model.config import ModelConfig
-from engine.model.formats import Format
+from engine.model.formats import Format, parts_of
 from engine.model.names import Piece, stack_name
 from engine.model.network import ErnieVL
 from engine.model.tensors import StoredTensors
@@ -91,6 +91,17 @@ class Plan:
         single = {name: kind for shard in self.shards for name, (kind, _) in shard.weights.items()}
         stacks = {stack.name: Format.TWO_BIT for shard in self.shards for stack in shard.stacks}
         return {name: kind for name, kind in sorted((single | stacks).items()) if kind is not Format.PLAIN}
+
+    @property
+    def bytes(self) -> int:
+        """Size of all weights of the result; plain ones, whose type the source decides, count 4 bytes each."""
+        single = [(kind, shape) for shard in self.shards for kind, shape in shard.weights.values()]
+        stacks = [(Format.TWO_BIT, stack.shape) for shard in self.shards for stack in shard.stacks]
+        return sum(
+            prod(part.shape) * (part.dtype or torch.float32).itemsize
+            for kind, shape in (*single, *stacks)
+            for part in parts_of(kind, shape).values()
+        )
 
     @property
     def routed_weights(self) -> int:

@@ -30,18 +30,34 @@ Rows = dict[str, dict[str, Any]]
 """What the report says of each tensor, by its name in the source."""
 
 
+def unfinished(target: Path) -> Path:
+    """The folder in which a target grows."""
+    return target.with_name(target.name + SUFFIX)
+
+
+def expect_room(target: Path, needed: int) -> None:
+    """Raise CheckpointUnwritten where the target exists, or its disk lacks so many free bytes."""
+    if target.exists():
+        raise CheckpointUnwritten(f"{target} exists already", "choose another folder, or remove this one")
+    there = sum(path.stat().st_size for path in unfinished(target).glob("*"))
+    parent = next(parent for parent in target.absolute().parents if parent.exists())
+    free = shutil.disk_usage(parent).free
+    if free + there < needed:
+        raise CheckpointUnwritten(
+            f"{target} takes {needed / 1e9:.2f} GB, and its disk has {(free + there) / 1e9:.2f} GB free",
+            "make room or choose another disk",
+        )
+
+
 class Workshop:
     """Owns the growing folder; `identity` says what is being made, so that no two attempts are mixed.
 
-    Raises CheckpointUnwritten where the target exists, where another attempt left its folder, or where
-    writing fails.
+    Raises CheckpointUnwritten where another attempt left its folder, or where writing fails.
     """
 
     def __init__(self, target: Path, identity: Mapping[str, Any]) -> None:
-        if target.exists():
-            raise CheckpointUnwritten(f"{target} exists already", "choose another folder, or remove this one")
         self.target = target
-        self.directory = target.with_name(target.name + SUFFIX)
+        self.directory = unfinished(target)
         begun = self.directory / BEGUN
         with _told(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
