@@ -3,7 +3,7 @@
     python -m bench.two_bit_quality PICTURES [--checkpoint models/starter] [--calibration 256] [--L 16]
 
 PICTURES holds mcbt, deeppcb and bsdata. Calibration pictures are of the training split. The other
-methods get the same Hessians and more bits (2.28 a weight), and everything but the routed experts stays in fp32 for them.
+methods get the same Hessians and more bits (2.28 a weight); all but their routed experts stays in fp32.
 """
 
 import argparse

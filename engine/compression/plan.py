@@ -94,7 +94,7 @@ class Plan:
 
     @property
     def bytes(self) -> int:
-        """Size of all weights of the result; plain ones, whose type the source decides, count 4 bytes each."""
+        """Size of all weights of the result; plain ones, typed by the source, count 4 bytes each."""
         single = [(kind, shape) for shard in self.shards for kind, shape in shard.weights.values()]
         stacks = [(Format.TWO_BIT, stack.shape) for shard in self.shards for stack in shard.stacks]
         return sum(
