@@ -40,9 +40,10 @@ def test_the_network_computes_with_the_codes(compressed: Result) -> None:
     """Every layer has its compressed kind, the routers stay as they were, and numbers come out."""
     network = load(compressed[0], torch.float32, "cpu")
 
-    assert isinstance(network.decoder.layers[1].mlp.text, TwoBitExperts)
-    assert isinstance(network.vision_model.blocks[0].mlp.fc1, RowsLinear)
-    assert network.decoder.layers[1].mlp.text.router.weight.dtype == torch.float32
+    experts = network.get_submodule("decoder.layers.1.mlp.text")
+    assert isinstance(experts, TwoBitExperts)
+    assert isinstance(network.get_submodule("vision_model.blocks.0.mlp.fc1"), RowsLinear)
+    assert experts.router.weight.dtype == torch.float32
     assert network(torch.arange(300, 330), None, None).isfinite().all()
 
 
@@ -106,8 +107,8 @@ def test_what_is_not_routed_can_take_four_bits(source: Path, tmp_path: Path) -> 
     target, totals, _ = _compress(source, tmp_path / "four", (), Options(bits_elsewhere=4))
     network = load(target, torch.float32, "cpu")
 
-    assert isinstance(network.decoder.layers[0].mlp.gate_proj, GroupsLinear)
-    assert isinstance(network.vision_model.blocks[0].mlp.fc1, RowsLinear)
+    assert isinstance(network.get_submodule("decoder.layers.0.mlp.gate_proj"), GroupsLinear)
+    assert isinstance(network.get_submodule("vision_model.blocks.0.mlp.fc1"), RowsLinear)
     assert StoredTensors(target).format_of("model.embed_tokens.weight") == "rows8"
     assert totals.bits_per_weight < 6.5
     assert network(torch.arange(300, 310), None, None).isfinite().all()
