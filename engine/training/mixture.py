@@ -10,7 +10,7 @@ from engine.training.datasets import CropSplit, Split, read_boards, read_metal, 
 from engine.training.samples import GOOD, Sample
 from engine.training.surfaces import generate
 
-SOURCE_SHARES = {"surface": 0.42, "metal": 0.33, "board": 0.13, "screw": 0.12}
+SOURCE_SHARES = {"surface": 0.58, "metal": 0.25, "board": 0.07, "screw": 0.1}
 METAL_SHARES = {"good": 0.35, "damaged": 0.4, "drawn": 0.25}
 THINKING_SHARE = 0.25
 OTHER_CLASS_LIST_SHARE = 0.35

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -150,7 +151,8 @@ class Trainer:
 
 def losses_of(network: ErnieVL, head: PatchHead, batch: Batch, with_words: bool) -> dict[str, Tensor]:
     """The eye's loss, and with words the weighted cross-entropy of the targets, a mean over examples."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    # On a CPU plain attention trains a third faster than fused, whose backward pass is slow there.
+    with torch.autocast("cpu", dtype=torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
         features = network.vision_model(batch.patches, batch.grids)
         losses = {"eye": head.loss(features, batch)}
         if with_words:
