@@ -1,0 +1,121 @@
+"""A small line on real Redis servers, with the starter model that ships and the recipes that ship."""
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from engine import Engine, EngineConfig
+from services.infra.archive import Archive
+from services.infra.doorbell import MemoryDoorbell
+from services.infra.frames import RedisFrames
+from services.infra.ledger import JobState, RedisLedger
+from services.infra.names import Lane
+from services.infra.recipes import RecipeBook
+from services.infra.redis_server import RedisServer
+from services.infra.results import SqlResults
+from services.infra.submission import Submission, SubmissionRequest
+from worker.claims import Claims
+from worker.clerk import Clerk
+from worker.progress import Progress
+from worker.shift import Shift
+from worker.station import Station
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "samples"
+
+
+@dataclass
+class Line:
+    """A production line's inspection: a door, a worker and a clerk."""
+
+    ledger: RedisLedger
+    frames: RedisFrames
+    recipes: RecipeBook
+    results: SqlResults
+    engine: Engine
+    archive: Archive
+
+    def submit(self, file: str, part_id: str | None = None, deadline_ms: int = 600_000) -> str:
+        """Hand in a sample picture; returns the result id."""
+        path = SAMPLES / file
+        return self.submit_bytes(path.read_bytes(), path.parent.name, part_id or path.stem, deadline_ms)
+
+    def submit_bytes(self, data: bytes, recipe: str, part_id: str, deadline_ms: int = 600_000) -> str:
+        """Hand in the bytes of a picture."""
+        request = SubmissionRequest(
+            result_id=part_id,
+            recipe_id=recipe,
+            part_id=part_id,
+            camera_id="camera-1",
+            deadline_ms=deadline_ms,
+        )
+        door = Submission(self.ledger, self.frames, MemoryDoorbell(), self.recipes)
+        return door.accept(request, data).job.result_id
+
+    def work(self) -> None:
+        """One shift of a worker: until nothing waits."""
+        Shift(self._station("worker-1"), tuple(Lane)).run(Lane.INSPECT)
+
+    def file(self) -> None:
+        """One round of the clerk."""
+        Clerk(
+            consumer="clerk-1",
+            ledger=self.ledger,
+            frames=self.frames,
+            results=self.results,
+            recipes=self.recipes,
+            archive=self.archive,
+            progress=Progress(name="clerk-1", kind="clerk", code_version="0"),
+            batch_size=16,
+        ).tick()
+
+    def state(self, result_id: str) -> JobState:
+        """What the ledger knows of a part; it must know it."""
+        state = self.ledger.state(result_id)
+        assert state is not None
+        return state
+
+    def _station(self, consumer: str) -> Station:
+        return Station(
+            consumer=consumer,
+            ledger=self.ledger,
+            frames=self.frames,
+            recipes=self.recipes,
+            bell=MemoryDoorbell(),
+            engine=self.engine,
+            claims=Claims(self.ledger, consumer, 30_000),
+            progress=Progress(name=consumer, kind="worker", code_version="0"),
+            stop=threading.Event(),
+            batch_size=8,
+            max_deliveries=3,
+        )
+
+
+@pytest.fixture(scope="session")
+def starter() -> Iterator[Engine]:
+    """The engine with the starter model."""
+    with Engine(EngineConfig(ROOT / "models" / "starter", device="cpu", threads=1)) as engine:
+        yield engine
+
+
+@pytest.fixture
+def line(ledger_redis: RedisServer, frames_redis: RedisServer, starter: Engine, tmp_path: Path) -> Line:
+    """A line with empty stores."""
+    return Line(
+        ledger=RedisLedger(ledger_redis.url),
+        frames=RedisFrames(frames_redis.url),
+        recipes=RecipeBook(ROOT / "recipes"),
+        results=SqlResults(f"sqlite:///{tmp_path}/lynceus.db"),
+        engine=starter,
+        archive=Archive(tmp_path / "archive"),
+    )
+
+
+@pytest.fixture(scope="session")
+def labels() -> dict[str, str]:
+    """What each sample picture is known to show: file -> class."""
+    return {entry["file"]: entry["label"] for entry in json.loads((SAMPLES / "labels.json").read_text())}
