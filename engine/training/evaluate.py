@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from engine.serving.engine import Engine
 from engine.serving.requests import EngineConfig, Image, Prompt, Sampling
-from engine.training.datasets import read_boards, read_metal, read_screws
+from engine.training.mixture import Mixture
 from engine.training.samples import GOOD, Sample
 from engine.training.surfaces import held_out
 from engine.training.targets import diagnose_text, inspect_text
+from engine.training.validation import validation_sets
 
 HELD_OUT_SURFACES = 400
 CROPS = 200
 CROP_SEED = 1_000_000_000
 REPORT_TOKENS = 400
+TEMPERATURES = tuple(step / 20 for step in range(4, 81))
+"""0.2 to 4.0."""
 
 
 @dataclass(frozen=True)
@@ -44,26 +49,50 @@ class ReportFigures:
     right_defect: float
 
 
-def test_sets(root: Path) -> dict[str, tuple[Sample, ...]]:
-    """The pictures to measure with, by source; `root` holds mcbt, deeppcb and bsdata."""
+@dataclass(frozen=True)
+class Figures:
+    """All that is measured of one source; `temperature` is what its recipe should calibrate with."""
+
+    classes: ClassFigures
+    reports: ReportFigures
+    temperature: float
+
+
+def test_sets(mixture: Mixture) -> dict[str, tuple[Sample, ...]]:
+    """The pictures to measure with, by source; none of them was trained on or chose anything."""
     return {
-        "metal": read_metal(root).test,
+        "metal": mixture.metal.test,
         "surface": tuple(held_out(HELD_OUT_SURFACES)),
-        "board": read_boards(root).test.fixed(CROPS, CROP_SEED),
-        "screw": read_screws(root).test.fixed(CROPS, CROP_SEED),
+        "board": mixture.boards.test.fixed(CROPS, CROP_SEED),
+        "screw": mixture.screws.test.fixed(CROPS, CROP_SEED),
     }
 
 
-def classify(engine: Engine, samples: Sequence[Sample]) -> list[str]:
-    """The most probable class of each picture."""
+def score(engine: Engine, samples: Sequence[Sample]) -> list[tuple[float, ...]]:
+    """The log-probability of each class of each picture, in the order of the sample's classes."""
     waiting = [
         engine.score(Prompt((inspect_text(s.part, s.classes), Image(s.pixels))), s.classes) for s in samples
     ]
-    answers = []
-    for sample, future in zip(samples, waiting, strict=True):
-        scores = future.result().log_probabilities
-        answers.append(sample.classes[scores.index(max(scores))])
-    return answers
+    return [future.result().log_probabilities for future in waiting]
+
+
+def likeliest(samples: Sequence[Sample], scores: Sequence[Sequence[float]]) -> list[str]:
+    """The most probable class of each picture."""
+    return [sample.classes[each.index(max(each))] for sample, each in zip(samples, scores, strict=True)]
+
+
+def best_temperature(samples: Sequence[Sample], scores: Sequence[Sequence[float]]) -> float:
+    """The temperature under which the right classes are likeliest (Guo et al. 2017), to two digits."""
+    logits = [torch.tensor(each) for each in scores]
+    right = [sample.classes.index(sample.label) for sample in samples]
+
+    def surprise(temperature: float) -> float:
+        return -sum(
+            float((each / temperature).log_softmax(0)[index])
+            for each, index in zip(logits, right, strict=True)
+        )
+
+    return min(TEMPERATURES, key=surprise)
 
 
 def class_figures(samples: Sequence[Sample], answers: Sequence[str]) -> ClassFigures:
@@ -112,17 +141,22 @@ def _written(engine: Engine, samples: Sequence[Sample], schema: dict[str, Any]) 
     return (future.result().content for future in waiting)
 
 
-def evaluate(
-    checkpoint: Path, root: Path, schema: dict[str, Any], reports: int, threads: int | None = None
-) -> tuple[dict[str, ClassFigures], dict[str, ReportFigures]]:
-    """Class figures of every test set, and report figures of `reports` pictures of each."""
-    sets = test_sets(root)
-    with Engine(EngineConfig(checkpoint, device="auto", threads=threads)) as engine:
-        classes = {name: class_figures(samples, classify(engine, samples)) for name, samples in sets.items()}
-        written = {
-            name: report_figures(engine, _spread(samples, reports), schema) for name, samples in sets.items()
+def evaluate(checkpoint: Path, root: Path, schema: dict[str, Any], reports: int) -> dict[str, Figures]:
+    """Figures of every source whose pictures lie under `root`, with `reports` written reports for each.
+
+    Temperatures come from the validation pictures, everything else from the test pictures.
+    """
+    mixture = Mixture.read(root)
+    validation = validation_sets(mixture)
+    with Engine(EngineConfig(checkpoint)) as engine:
+        return {
+            name: Figures(
+                class_figures(samples, likeliest(samples, score(engine, samples))),
+                report_figures(engine, _spread(samples, reports), schema),
+                best_temperature(validation[name], score(engine, validation[name])),
+            )
+            for name, samples in test_sets(mixture).items()
         }
-    return classes, written
 
 
 def _spread(samples: Sequence[Sample], count: int) -> Sequence[Sample]:

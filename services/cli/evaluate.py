@@ -24,21 +24,21 @@ def evaluate(
     from schemas import Diagnosis
 
     with output.status("Classifying held-out pictures and having reports written ..."):
-        classes, written = measure(checkpoint, pictures, Diagnosis.model_json_schema(), reports)
+        figures = measure(checkpoint, pictures, Diagnosis.model_json_schema(), reports)
     if as_json:
-        figures = {name: asdict(classes[name]) | asdict(written[name]) for name in classes}
-        output.print_json(data=figures)
+        output.print_json(data={name: asdict(figure) for name, figure in figures.items()})
         return
-    table = Table("source", "pictures", "balanced", "escapes", "overkill", "reports", "whole", "right defect")
-    for name, figure in classes.items():
-        report = written[name]
-        shares = (figure.balanced_accuracy, figure.escapes, figure.overkill)
+    table = Table(
+        "source", "pictures", "balanced", "escapes", "overkill", "reports", "whole", "right", "temp."
+    )
+    for name, figure in figures.items():
+        classes, written = figure.classes, figure.reports
         table.add_row(
             name,
-            str(figure.pictures),
-            *(f"{share:.1%}" for share in shares),
-            str(report.reports),
-            f"{report.parsed:.1%}",
-            f"{report.right_defect:.1%}",
+            str(classes.pictures),
+            *(f"{share:.1%}" for share in (classes.balanced_accuracy, classes.escapes, classes.overkill)),
+            str(written.reports),
+            *(f"{share:.1%}" for share in (written.parsed, written.right_defect)),
+            f"{figure.temperature:.2f}",
         )
     output.print(table)

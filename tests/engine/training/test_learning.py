@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from engine.model.experts import Routing
 from engine.training.auxiliary import PatchHead
 from engine.training.balance import RATE, LoadBalancer
-from engine.training.evaluate import class_figures
+from engine.training.evaluate import best_temperature, class_figures
 from engine.training.examples import KINDS, Batch, ExampleMaker, pack
 from engine.training.mixture import offer_other_classes
 from engine.training.samples import Sample
@@ -151,3 +151,17 @@ def test_figures_count_escapes_and_overkill(samples: list[Sample]) -> None:
     assert figures.overkill == 1.0
     assert figures.escapes == pytest.approx(1 / 3)
     assert figures.accuracy == pytest.approx(2 / 4)
+
+
+def test_scores_that_are_too_sure_are_cooled(samples: list[Sample]) -> None:
+    """Half of the confident answers are wrong: the temperature rises above one; all right, it falls."""
+
+    def sure_of(index: int, sample: Sample) -> tuple[float, ...]:
+        return tuple(0.0 if number == index else -6.0 for number in range(len(sample.classes)))
+
+    right = [sure_of(sample.classes.index(sample.label), sample) for sample in samples]
+    wrong = [sure_of((sample.classes.index(sample.label) + 1) % 8, sample) for sample in samples]
+    half = [*right[: len(right) // 2], *wrong[len(right) // 2 :]]
+
+    assert best_temperature(samples, half) > 2.0
+    assert best_temperature(samples, right) < 1.0
