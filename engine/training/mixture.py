@@ -10,8 +10,23 @@ from engine.training.datasets import CropSplit, Split, read_boards, read_metal, 
 from engine.training.samples import GOOD, Sample
 from engine.training.surfaces import generate
 
-SOURCE_SHARES = {"surface": 0.58, "metal": 0.25, "board": 0.07, "screw": 0.1}
+SOURCE_SHARES = {"surface": 0.7, "metal": 0.2, "board": 0.04, "screw": 0.06}
 METAL_SHARES = {"good": 0.35, "damaged": 0.4, "drawn": 0.25}
+SURFACE_SHARES = {
+    "good": 0.28,
+    "missing part": 0.32,
+    "pit": 0.09,
+    "scratch": 0.09,
+    "crack": 0.09,
+    "weld spatter": 0.045,
+    "dent": 0.045,
+    "stain": 0.04,
+}
+"""What is hard to see comes more often; a missing part is a gap in a pattern, the hardest of all."""
+
+PATTERN_SHARE = 0.6
+"""Far more patterns without a gap than with one, so that a pattern is no sign of a missing part."""
+
 THINKING_SHARE = 0.25
 OTHER_CLASS_LIST_SHARE = 0.35
 """How often a prompt offers fewer classes in another order, so that the model reads the list it is given."""
@@ -40,7 +55,8 @@ class Mixture:
 
     def _from(self, source: str, rng: np.random.Generator) -> Sample:
         if source == "surface":
-            return generate(rng)
+            label = str(rng.choice(list(SURFACE_SHARES), p=list(SURFACE_SHARES.values())))
+            return generate(rng, label=label, pattern_share=PATTERN_SHARE)
         if source == "metal":
             return self._metal(rng)
         crops = self.boards if source == "board" else self.screws

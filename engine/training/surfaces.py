@@ -69,13 +69,18 @@ def _label(rng: np.random.Generator) -> str:
     return GOOD if rng.random() < GOOD_SHARE else defects[int(rng.integers(len(defects)))]
 
 
-def generate(rng: np.random.Generator, size: int = SIZE) -> Sample:
-    """A picture of a machined surface: good in about 30 of 100 cases, else with one kind of defect."""
-    label = _label(rng)
+def generate(
+    rng: np.random.Generator, size: int = SIZE, label: str | None = None, pattern_share: float = PATTERN_SHARE
+) -> Sample:
+    """A picture of a machined surface, with one kind of defect or none.
+
+    `label` None draws good in about 30 of 100 cases; `pattern_share` of them show a pattern of fasteners.
+    """
+    label = _label(rng) if label is None else label
     material = list(MATERIALS)[int(rng.integers(len(MATERIALS)))]
     picture = lit(MATERIALS[material](rng, size), rng)
     mask, boxes = np.zeros((size, size), bool), tuple[Box, ...]()
-    if label == MISSING or rng.random() < PATTERN_SHARE:
+    if label == MISSING or rng.random() < pattern_share:
         picture, mask = _patterned(picture, rng, label == MISSING)
         boxes = (box_around(mask, MISSING),) if label == MISSING else ()
     if label in DRAWERS:
