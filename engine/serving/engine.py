@@ -29,6 +29,7 @@ from engine.serving.requests import (
     OnText,
     Priority,
     Prompt,
+    Room,
     Sampling,
     Scores,
 )
@@ -117,8 +118,16 @@ class Engine:
         return self._submit(prepare, deadline)
 
     def stats(self) -> EngineStats:
-        """Counts since the start, and what is unfinished."""
+        """What the engine does now and has done since the start."""
         return self._loop.stats()
+
+    def room(self) -> Room:
+        """How many more requests it takes now; more are taken, and only wait."""
+        return self._loop.room()
+
+    def healthy(self) -> bool:
+        """Whether it can go on; False after a failure that no request explains, as `stats` tells it."""
+        return self.stats().failure is None
 
     def close(self, drain: bool = True) -> None:
         """Take no more requests and end: after all that wait, or at once, failing them with EngineClosed."""

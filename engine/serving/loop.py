@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from engine.errors import EngineClosed, EngineError, OutOfMemory
 from engine.model.network import ErnieVL
 from engine.serving.forward import prefill, trie_logits
 from engine.serving.jobs import Job, ScoreJob, WriteJob
-from engine.serving.requests import Completion, EngineStats, Priority, Scores
+from engine.serving.requests import Completion, EngineStats, Priority, PriorityStats, Room, Scores
 
 LARGEST_BATCH = 8
 """Scores computed together: more would make the first of them wait too long for the last."""
@@ -37,7 +38,8 @@ class Loop:
         self._refusal: EngineClosed | None = None
         self._stopping = False
         self._unfinished: Counter[Priority] = Counter()
-        self._counts: Counter[str] = Counter()
+        self._counts = {priority: PriorityStats() for priority in Priority}
+        self._failed = False
         self._thread = threading.Thread(target=self._run, name="lynceus-engine", daemon=True)
         self._thread.start()
 
@@ -56,13 +58,20 @@ class Loop:
         """Counts since the start."""
         with self._changed:
             return EngineStats(
-                unfinished_verdicts=self._unfinished[Priority.VERDICT],
-                unfinished_reports=self._unfinished[Priority.REPORT],
-                finished=self._counts["finished"],
-                failed=self._counts["failed"],
-                prompt_tokens=self._counts["prompt_tokens"],
-                completion_tokens=self._counts["completion_tokens"],
+                verdicts=self._lane(Priority.VERDICT),
+                reports=self._lane(Priority.REPORT),
+                failure=self._refusal.detail if self._failed and self._refusal else None,
             )
+
+    def room(self) -> Room:
+        """Requests that fit into the next batches."""
+        with self._changed:
+            verdicts, reports = (self._unfinished[priority] for priority in Priority)
+        return Room(max(0, 2 * LARGEST_BATCH - verdicts), max(0, LARGEST_BATCH - reports))
+
+    def _lane(self, priority: Priority) -> PriorityStats:
+        running = sum(job.priority is priority for job in self._running)
+        return replace(self._counts[priority], waiting=self._unfinished[priority] - running, running=running)
 
     def close(self, drain: bool) -> None:
         """Take no more jobs and wait for the thread to end: after all jobs, or after the present step."""
@@ -81,6 +90,7 @@ class Loop:
         except BaseException as fault:
             # A fault that no request explains leaves the device in doubt: say so to every caller, loudly.
             with self._changed:
+                self._failed = True
                 self._refusal = EngineClosed(f"the engine failed: {fault!r}", "restart the process")
             raise
         finally:
@@ -172,13 +182,7 @@ class Loop:
             self._unfinished[job.priority] -= 1
             if job in self._running:
                 self._running.remove(job)
-            if isinstance(outcome, EngineError):
-                self._counts["failed"] += 1
-            elif outcome is not None:
-                self._counts["finished"] += 1
-                self._counts["prompt_tokens"] += outcome.prompt_tokens
-                if isinstance(outcome, Completion):
-                    self._counts["completion_tokens"] += outcome.completion_tokens
+            self._counts[job.priority] = _counted(self._counts[job.priority], outcome)
         if not job.future.set_running_or_notify_cancel():
             return
         if isinstance(outcome, EngineError):
@@ -193,6 +197,21 @@ class Loop:
             self._running, self._waiting = [], []
         for job in left:
             self._end(job, self._refusal)
+
+
+def _counted(counts: PriorityStats, outcome: Scores | Completion | EngineError | None) -> PriorityStats:
+    """One more outcome; None is a cancelled request."""
+    if outcome is None:
+        return replace(counts, cancelled=counts.cancelled + 1)
+    if isinstance(outcome, EngineError):
+        return replace(counts, failed=counts.failed + 1)
+    written = outcome.completion_tokens if isinstance(outcome, Completion) else 0
+    return replace(
+        counts,
+        finished=counts.finished + 1,
+        prompt_tokens=counts.prompt_tokens + outcome.prompt_tokens,
+        completion_tokens=counts.completion_tokens + written,
+    )
 
 
 @contextmanager

@@ -144,12 +144,61 @@ class EngineInfo:
 
 
 @dataclass(frozen=True)
-class EngineStats:
-    """Counts since the start, and what is waiting or unfinished now."""
+class Room:
+    """How many more requests of each priority the engine takes before they would only wait behind others."""
 
-    unfinished_verdicts: int
-    unfinished_reports: int
-    finished: int
-    failed: int
-    prompt_tokens: int
-    completion_tokens: int
+    verdicts: int
+    reports: int
+
+
+@dataclass(frozen=True)
+class PriorityStats:
+    """The requests of one priority: those here now, and counts since the start.
+
+    `reused_tokens` are those of `prompt_tokens` whose keys and values were there already. The waits are
+    seconds between submission and the first work, the median and the 95th percentile of recent requests.
+    """
+
+    waiting: int = 0
+    running: int = 0
+    finished: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    completion_tokens: int = 0
+    preemptions: int = 0
+    wait_p50: float = 0.0
+    wait_p95: float = 0.0
+
+    @property
+    def unfinished(self) -> int:
+        """Requests that still owe an answer."""
+        return self.waiting + self.running
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """What the engine does: per priority, per step, and in its caches.
+
+    Step times are seconds, the batch is requests a step, tokens count those computed a second of work; all
+    three of recent steps. `step_age` is how long the present step has lasted, 0 when idle. Of `cache_blocks`
+    those in use belong to running requests, those kept hold what a later prompt may begin with. `failure`
+    says why the engine cannot go on.
+    """
+
+    verdicts: PriorityStats
+    reports: PriorityStats
+    steps: int = 0
+    step_p50: float = 0.0
+    step_p95: float = 0.0
+    step_age: float = 0.0
+    batch_mean: float = 0.0
+    tokens_per_second: float = 0.0
+    cache_bytes: int = 0
+    cache_blocks: int = 0
+    cache_blocks_used: int = 0
+    cache_blocks_kept: int = 0
+    images_seen: int = 0
+    images_reused: int = 0
+    failure: str | None = None

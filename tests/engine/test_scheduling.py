@@ -117,7 +117,7 @@ def test_a_cancelled_report_stops_at_the_next_step(engine: Engine, wait_until: W
     report, gate = _held(engine)
     assert report.cancel()
     gate.opened.set()
-    wait_until(lambda: engine.stats().unfinished_reports == 0)
+    wait_until(lambda: engine.stats().reports.unfinished == 0)
     assert gate.calls <= 2
     with pytest.raises(CancelledError):
         report.result(30)
@@ -143,7 +143,7 @@ def test_closing_at_once_fails_what_is_left(own_engine: Engine) -> None:
     closer.join(30)
     for future in (report, waiting):
         assert isinstance(future.exception(1), EngineClosed)
-    assert own_engine.stats().unfinished_reports == 0
+    assert own_engine.stats().reports.unfinished == 0
     own_engine.close()
 
 
@@ -152,10 +152,10 @@ def test_stats_count_what_was_done(own_engine: Engine) -> None:
     own_engine.score(QUESTION, CHOICES).result(30)
     own_engine.generate(QUESTION, Sampling(max_tokens=3)).result(30)
     own_engine.close()
-    stats = own_engine.stats()
-    assert (stats.finished, stats.failed, stats.completion_tokens) == (2, 0, 3)
-    assert stats.unfinished_verdicts == stats.unfinished_reports == 0
-    assert stats.prompt_tokens > 3
+    verdicts, reports = own_engine.stats().verdicts, own_engine.stats().reports
+    assert (verdicts.finished, reports.finished, reports.completion_tokens) == (1, 1, 3)
+    assert verdicts.failed == reports.failed == verdicts.unfinished == reports.unfinished == 0
+    assert verdicts.prompt_tokens > 3
 
 
 def test_timings_add_up(engine: Engine) -> None:
@@ -240,7 +240,7 @@ def test_what_was_answered_before_a_fault_stays_answered(
     faults = [type(future.exception(30)) for future in futures] + [type(report.exception(30))]
     assert faults == [type(None), EngineClosed, EngineClosed, EngineClosed]
     own_engine.close()
-    assert own_engine.stats().unfinished_verdicts == own_engine.stats().unfinished_reports == 0
+    assert own_engine.stats().verdicts.unfinished == own_engine.stats().reports.unfinished == 0
 
 
 def test_the_device_is_found_or_refused(engine: Engine, tiny_checkpoint: Path) -> None:
