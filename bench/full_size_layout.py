@@ -1,4 +1,4 @@
-"""Writes a checkpoint of the 28B model's shape with random codes: every byte is a valid one."""
+"""Writes a checkpoint with random codes, every byte a valid one; by default of the 28B model's shape."""
 
 import json
 from collections.abc import Mapping
@@ -56,11 +56,11 @@ SPREAD = {Format.TWO_BIT: layout.SPREAD, Format.ROWS8: 73.6, Format.GROUPS4: 4.6
 """Standard deviations of random codes."""
 
 
-def write(directory: Path) -> None:
-    """Write config.json, lynceus.json and one shard a layer; about 9 GB."""
+def write(directory: Path, config: Mapping[str, Any] = CONFIG) -> None:
+    """Write config.json, lynceus.json and one shard a layer; about 9 GB for the 28B model."""
     directory.mkdir(parents=True, exist_ok=True)
     with torch.device("meta"):
-        network = ErnieVL(ModelConfig.from_json(CONFIG))
+        network = ErnieVL(ModelConfig.from_json(config))
     manifest = Manifest(_formats(network), WINDOW_BITS)
     shards: dict[str, list[Piece]] = {}
     for name, pieces in placed(network, manifest).items():
@@ -73,7 +73,7 @@ def write(directory: Path) -> None:
         save_file(tensors, directory / file)
         places |= dict.fromkeys(tensors, file)
     (directory / INDEX).write_text(json.dumps({"weight_map": places}), encoding="utf-8")
-    (directory / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
+    (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
     identity = {"version": MANIFEST_VERSION, "code_version": layout.VERSION, "window_bits": WINDOW_BITS}
     (directory / MANIFEST).write_text(json.dumps({**identity, "formats": manifest.formats}), encoding="utf-8")
 
