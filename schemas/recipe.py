@@ -1,6 +1,7 @@
 """A recipe: what a station looks for, how sure it must be, and what happens with the result."""
 
 import hashlib
+from pathlib import PurePosixPath
 from string import Formatter
 from typing import Annotated, Literal, Self
 
@@ -13,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.base import Identifier, Message
+from schemas.base import Digest, Identifier, Message
 from schemas.report import Severity
 from schemas.verdict import Decision
 
@@ -37,6 +38,36 @@ Wording = Annotated[
     str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\s,](?:[^,\r\n]*[^\s,])?$")
 ]
 """A class as the model says it: no comma, because the prompt lists the classes between commas."""
+
+
+GOLDEN_IMAGES = 4
+"""Most golden images of a recipe: each costs the model as much as the frame the first time it is seen."""
+
+
+def _below_the_recipe(file: str) -> str:
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts or "\\" in file:
+        raise ValueError("write a path below the recipe's own folder, with forward slashes and without `..`")
+    return file
+
+
+GoldenFile = Annotated[
+    str, StringConstraints(min_length=1, max_length=240), AfterValidator(_below_the_recipe)
+]
+"""An image file relative to the recipe's folder."""
+
+
+class GoldenImage(Message):
+    """A picture of a good part that the model sees before the frame; in a recipe its file name is enough."""
+
+    file: GoldenFile
+    digest: Digest | None = None
+    """SHA-256 of the file's bytes; filled in when the recipe is read."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_file_name(cls, value: object) -> object:
+        return {"file": value} if isinstance(value, str) else value
 
 
 class DefectClass(Message):
@@ -142,6 +173,8 @@ class Recipe(Message):
     """From the job's creation to the last moment at which a verdict is of use; at most the takt."""
     retention: Retention = Retention()
     prompt: PromptTexts = PromptTexts()
+    golden: Annotated[tuple[GoldenImage, ...], Field(max_length=GOLDEN_IMAGES)] = ()
+    """Pictures of good parts, as the camera takes them: the regions are applied to them as to the frame."""
     regions: Regions = Regions()
     frame_limits: FrameLimits = FrameLimits()
 
@@ -158,5 +191,5 @@ class Recipe(Message):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON, carried by every result."""
+        """SHA-256 of the canonical JSON, golden images' digests included; carried by every result."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

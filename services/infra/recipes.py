@@ -1,20 +1,36 @@
 """Recipes from a folder of YAML files; a wrong file is refused whole, with every wrong field named."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 from schemas.problem import FieldError
-from schemas.recipe import Recipe
-from services.infra.errors import RecipeInvalid, UnknownRecipe, UnknownStation
-from services.infra.yaml_file import file_error, invalid, read_message
+from schemas.recipe import GoldenImage, Recipe
+from services.infra.errors import LynceusError, RecipeInvalid, UnknownRecipe, UnknownStation
+from services.infra.golden import read_golden
+from services.infra.images import Rgb
+from services.infra.yaml_file import Fault, file_error, invalid, read_message
 
 _Fingerprint: TypeAlias = tuple[tuple[Path, int, int], ...]
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read one recipe. Raises RecipeInvalid naming file, line, field, value and mend of every wrong field."""
-    return read_message(path, Recipe, RecipeInvalid)
+    """Read one recipe and look at its golden images, whose digests it then holds.
+
+    Raises RecipeInvalid naming file, line, field, value and mend of every wrong field.
+    """
+    golden: list[GoldenImage] = []
+
+    def faults_of(recipe: Recipe) -> Iterator[Fault]:
+        for index, image in enumerate(recipe.golden):
+            try:
+                golden.append(read_golden(path.parent, image)[0])
+            except LynceusError as error:
+                yield Fault(("golden", index), error.detail, error.mend or "use another image")
+
+    recipe = read_message(path, Recipe, RecipeInvalid, faults_of)
+    return recipe.model_copy(update={"golden": tuple(golden)})
 
 
 class RecipeBook:
@@ -51,8 +67,20 @@ class RecipeBook:
             f"no recipe is for station {station_id!r}", mend=f"use one of: {', '.join(stations)}"
         )
 
+    def golden_pixels(self, recipe: Recipe) -> tuple[Rgb, ...]:
+        """The pixels [H, W, 3] of a recipe's golden images, in its order, read anew at each call.
+
+        Raises RecipeInvalid when a file is gone, or another one than when the recipe was loaded.
+        """
+        try:
+            return tuple(read_golden(self._directory, golden)[1] for golden in recipe.golden)
+        except LynceusError as error:
+            raise RecipeInvalid(
+                f"a golden image of recipe {recipe.recipe_id!r}: {error.detail}", mend=error.mend
+            ) from error
+
     def reload_if_changed(self) -> bool:
-        """Load the folder again if a file changed; True when it did.
+        """Load the folder again if a file in it changed, a golden image included; True when it did.
 
         Raises RecipeInvalid, once for each change, when the new files are wrong; the old recipes stay.
         """
@@ -68,7 +96,7 @@ class RecipeBook:
 def _load_all(directory: Path) -> dict[str, Recipe]:
     recipes: dict[Path, Recipe] = {}
     errors: list[FieldError] = []
-    for path, _, _ in _fingerprint(directory):
+    for path in sorted(directory.glob("*.y*ml")):
         try:
             recipes[path] = load_recipe(path)
         except RecipeInvalid as error:
@@ -103,7 +131,7 @@ def _clashes(recipes: dict[Path, Recipe]) -> list[FieldError]:
 
 def _fingerprint(directory: Path) -> _Fingerprint:
     try:
-        stats = [(path, path.stat()) for path in sorted(directory.glob("*.y*ml"))]
+        stats = [(path, path.stat()) for path in sorted(directory.rglob("*.*"))]
     except FileNotFoundError:
         # A file went away between the listing and the look at it; the next look sees the folder settled.
         return ()

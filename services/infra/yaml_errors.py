@@ -83,6 +83,14 @@ def field_error(path: Path, root: yaml.Node, error: ErrorDetails, known: Sequenc
     )
 
 
+def value_error(path: Path, root: yaml.Node, location: Location, detail: str, mend: str) -> FieldError:
+    """The error for a value that is right in itself but not beside what the file speaks of."""
+    node, line = _find(root, location)
+    return FieldError(
+        field=_dotted(location), value=_shown(node), file=str(path), line=line, detail=detail, mend=mend
+    )
+
+
 def _mend(location: Location, kind: str, error: ErrorDetails, known: Sequence[str]) -> str:
     name = str(location[-1]) if location else ""
     if kind == "missing":

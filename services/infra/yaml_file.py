@@ -1,6 +1,7 @@
 """Reads a message from a YAML file that a person wrote; a wrong file is refused, every wrong field named."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,12 +16,37 @@ from services.infra.errors import LynceusError
 M = TypeVar("M", bound=Message)
 
 
-def read_message(path: Path, model: type[M], kind: type[LynceusError]) -> M:
-    """The file as a message. Raises `kind` with file, line, field, value and mend of every wrong field."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one value beyond its form: a file that it names is not there, say."""
+
+    location: yaml_errors.Location
+    detail: str
+    mend: str
+
+
+def _faultless(_message: Message) -> Iterable[Fault]:
+    return ()
+
+
+def read_message(
+    path: Path,
+    model: type[M],
+    kind: type[LynceusError],
+    faults_of: Callable[[M], Iterable[Fault]] = _faultless,
+) -> M:
+    """The file as a message. Raises `kind` with file, line, field, value and mend of every wrong field.
+
+    `faults_of` looks at a message that is right in its form, for what only its surroundings tell.
+    """
     root, data = _parse(path, _text(path, kind), kind)
     errors = list(yaml_errors.duplicate_keys(path, root))
     try:
         message = model.model_validate(data)
+        errors += [
+            yaml_errors.value_error(path, root, fault.location, fault.detail, fault.mend)
+            for fault in faults_of(message)
+        ]
     except ValidationError as error:
         known = yaml_errors.field_names(model)
         causes = yaml_errors.without_echoes(error.errors())

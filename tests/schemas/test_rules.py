@@ -153,6 +153,11 @@ def test_every_identifier_of_the_pattern_is_taken(part_id: str) -> None:
         ("version", 0, ("version",)),
         ("deadline_ms", 0, ("deadline_ms",)),
         ("thresholds.accept_blow", 0.3, ("thresholds", "accept_blow")),
+        ("golden", ["a.png"] * 5, ("golden",)),
+        ("golden", ["../a.png"], ("golden", 0, "file")),
+        ("golden", ["/a.png"], ("golden", 0, "file")),
+        ("golden", ["golden\\a.png"], ("golden", 0, "file")),
+        ("golden", [""], ("golden", 0, "file")),
     ],
 )
 def test_a_wrong_recipe_names_the_field(path: str, value: object, field: tuple[str | int, ...]) -> None:
@@ -185,10 +190,20 @@ def test_a_recipe_digest_changes_with_any_value() -> None:
     """Two recipes with the same digest are the same recipe."""
     recipe, again = recipe_with("version", 3), recipe_with("version", 3)
     other = recipe_with("thresholds.accept_below", 0.34)
+    repainted = recipe_with("golden.0.digest", "0" * 64)
     assert isinstance(recipe, Recipe)
     assert isinstance(again, Recipe)
     assert isinstance(other, Recipe)
-    assert recipe.digest == again.digest != other.digest
+    assert isinstance(repainted, Recipe)
+    assert recipe.digest == again.digest
+    assert len({recipe.digest, other.digest, repainted.digest}) == 3
+
+
+def test_a_golden_image_may_be_written_as_its_file_name() -> None:
+    """A person lists files; the digest is for programs to fill in."""
+    recipe = recipe_with("golden", ["golden/good-1.png"])
+    assert isinstance(recipe, Recipe)
+    assert recipe.golden == (schemas.GoldenImage(file="golden/good-1.png"),)
 
 
 def test_the_public_names_are_what_the_package_exports() -> None:
