@@ -10,12 +10,16 @@ from pathlib import Path
 CONSTANTS = ("ROWS_PER_BYTE", "SEGMENT", "MULTIPLIER", "FOLD", "NIBBLES", "CENTRE", "HADAMARD_BLOCK")
 
 
-def main(layout: str, header: str) -> None:
-    """Write the header; KeyError names a constant that the layout lacks."""
+def text(layout: str) -> str:
+    """The header of a layout.py; KeyError names a constant that it lacks."""
     values = runpy.run_path(layout)
     lines = [f"constexpr unsigned k_{name} = {values[name]:#x};" for name in CONSTANTS]
-    text = "\n".join(["#pragma once", "namespace lynceus::layout {", *lines, "}", ""])
-    Path(header).write_text(text, encoding="utf-8")
+    return "\n".join(["#pragma once", "namespace lynceus::layout {", *lines, "}", ""])
+
+
+def main(layout: str, header: str) -> None:
+    """Write the header."""
+    Path(header).write_text(text(layout), encoding="utf-8")
 
 
 if __name__ == "__main__":
