@@ -214,6 +214,19 @@ LINEAR4 = Kernel("linear4", "linear.cu", ("ELEMENT", "TOKENS"), _LINEAR4)
 LINEAR8_MANY = Kernel("linear8_many", "linear_gemm.cu", ("ELEMENT", "TOKENS", "STAGES"), _LINEAR8)
 LINEAR4_MANY = Kernel("linear4_many", "linear_gemm.cu", ("ELEMENT", "TOKENS", "STAGES"), _LINEAR4)
 
+ENCODE = Kernel(
+    "encode",
+    "encode.cu",
+    ("WINDOW_BITS", "SEGMENTS"),
+    (
+        _read("targets", "int8", "N/128 128 4"),
+        _written("codes", "uint8", "N/128 128"),
+        _written("scratch", "uint8", "encode_scratch()"),
+        *_numbers("segments", "half_steps"),
+    ),
+)
+"""SEGMENTS is how many segments a thread block searches at once; `half_steps` half of TARGET_STEPS."""
+
 KERNELS = (
     ROUTE,
     DISPATCH,
@@ -228,4 +241,5 @@ KERNELS = (
     LINEAR4,
     LINEAR8_MANY,
     LINEAR4_MANY,
+    ENCODE,
 )

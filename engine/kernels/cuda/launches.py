@@ -15,6 +15,7 @@ from engine.kernels.cpu import layout_header
 from engine.kernels.cuda.faces import (
     COMBINE,
     DISPATCH,
+    ENCODE,
     EXPERT_DOWN,
     EXPERT_GATE_UP,
     EXPERT_GEMV,
@@ -134,6 +135,12 @@ _STAGES = 3
 """Blocks of input rows that are under way from memory while the tensor cores work."""
 _CHANNELS = 32
 """Output channels of a thread block in `linear8` and `linear4`."""
+_ENCODE_SEGMENTS = 4
+"""More would share a window's values better, but leave multiprocessors idle with one stack of experts."""
+_ENCODE_KEYS = 8192
+"""States of all its segments that a thread block keeps, twice, in at most 64 KB."""
+_ENCODE_RESIDENT = 4
+"""Thread blocks of `encode` for each multiprocessor."""
 
 
 def route(tokens: int, experts: int) -> Launch:
@@ -278,6 +285,25 @@ def _linear_many(kernel: Kernel, element: str, tokens: int, channels: int, weigh
     shared = _STAGES * (weights + _activations(at_once))
     constants = {"ELEMENT": element, "TOKENS": at_once, "STAGES": _STAGES}
     return _launch(kernel, constants, parts(channels, TILE), parts(tokens, at_once), shared=shared)
+
+
+class EncodePlan(NamedTuple):
+    """How `encode` is launched, and the bytes of its scratch."""
+
+    launch: Launch
+    scratch: int
+
+
+def encode(segments: int, window_bits: int, multiprocessors: int) -> EncodePlan:
+    """Each thread block takes a few segments at a time, until none is left; fewer where states are many."""
+    states = 1 << (window_bits - 8)
+    at_once = min(_ENCODE_SEGMENTS, _ENCODE_KEYS // states)
+    grid = min(parts(segments, at_once), multiprocessors * _ENCODE_RESIDENT)
+    shared = (2 * states + TILE + 1) * at_once * _INT
+    constants = {"WINDOW_BITS": window_bits, "SEGMENTS": at_once}
+    return EncodePlan(
+        _launch(ENCODE, constants, max(grid, 1), shared=shared), max(grid, 1) * TILE * states * at_once
+    )
 
 
 def _launch(
