@@ -8,6 +8,7 @@ EngineError
 ├── CheckpointInvalid   files that do not make this network
 ├── CheckpointUnwritten a checkpoint that could not be written where it was to go
 ├── DeviceUnavailable   the asked-for device is not there
+├── KernelUncompiled    the CUDA compiler refused a kernel
 ├── ComputationFailed   the network's output is not numbers
 ├── OutOfMemory         the device has no room for the request
 └── EngineClosed        the engine takes no more requests
@@ -65,6 +66,12 @@ class DeviceUnavailable(EngineError):
     """The device that was asked for cannot be used."""
 
     code = "device_unavailable"
+
+
+class KernelUncompiled(EngineError):
+    """A CUDA kernel could not be compiled; `detail` ends with the compiler's log."""
+
+    code = "kernel_uncompiled"
 
 
 class ComputationFailed(EngineError):

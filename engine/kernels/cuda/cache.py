@@ -1,0 +1,58 @@
+"""Compiled kernels kept on disk, so that only the first start of a machine compiles them."""
+
+import hashlib
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+_DIGEST_BYTES = 32
+
+
+class CubinCache:
+    """Files of a directory by the fingerprint of what they were compiled from.
+
+    A file is the machine code and, behind it, its SHA-256: one that was cut off or changed counts as absent.
+    Processes may share a directory. Where it cannot be written, nothing is kept, and that is said once.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._writable = True
+
+    def read(self, fingerprint: str) -> bytes | None:
+        """The machine code, or None where it is not here whole."""
+        try:
+            stored = self._path(fingerprint).read_bytes()
+        except OSError:
+            return None
+        cubin, digest = stored[:-_DIGEST_BYTES], stored[-_DIGEST_BYTES:]
+        if hashlib.sha256(cubin).digest() != digest:
+            _log.warning("%s is damaged and will be compiled again", self._path(fingerprint))
+            return None
+        return cubin
+
+    def write(self, fingerprint: str, cubin: bytes) -> None:
+        """Keep the machine code; another process sees the whole file or none."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._replace(self._path(fingerprint), cubin + hashlib.sha256(cubin).digest())
+        except OSError as error:
+            if self._writable:
+                _log.warning("compiled kernels are not kept, each start compiles them again: %s", error)
+            self._writable = False
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        descriptor, name = tempfile.mkstemp(dir=self._directory, prefix=path.name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            Path(name).replace(path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def _path(self, fingerprint: str) -> Path:
+        return self._directory / f"{fingerprint}.cubin"
