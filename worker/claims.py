@@ -1,13 +1,8 @@
 """The entries in this worker's hands, and the signs of life that keep other workers from taking them over."""
 
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, wait
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from engine import EngineClosed
-from services.infra.errors import StoreError
 from services.infra.ledger import Entry, Ledger
 from services.infra.names import Lane
 
@@ -25,46 +20,47 @@ class Claims:
         self._held: dict[tuple[Lane, str], Entry] = {}
         self._renewed_at = time.monotonic()
 
-    @contextmanager
-    def hold(self, entries: Sequence[Entry]) -> Iterator[None]:
-        """Holds entries for the length of the block.
+    @property
+    def held(self) -> tuple[Entry, ...]:
+        """What is in hand, in the order in which it was read."""
+        return tuple(self._held.values())
 
-        When a store is away, that is no fault of the entries: what is not settled yet is released, and the
-        delivery does not count. When the engine failed, one of the entries may have been the cause: the
-        delivery counts. After any other error the entries stay here until their claims run out.
-        """
+    def hold(self, entries: Sequence[Entry]) -> None:
+        """The entries were read, and are ours until they are settled or handed back."""
         self._held |= {_key(entry): entry for entry in entries}
-        try:
-            yield
-        except StoreError:
-            with suppress(StoreError):
-                self._ledger.release(self._unsettled(entries))
-            raise
-        except EngineClosed:
-            self._ledger.retry(self._unsettled(entries))
-            raise
-        finally:
-            for entry in entries:
-                self.settle(entry)
 
     def settle(self, entry: Entry) -> None:
-        """The entry is committed, buried or handed back, and no longer ours."""
+        """The entry is committed or buried, and no longer ours."""
         self._held.pop(_key(entry), None)
 
-    def _unsettled(self, entries: Sequence[Entry]) -> list[Entry]:
-        return [entry for entry in entries if _key(entry) in self._held]
+    def release(self, entries: Iterable[Entry]) -> None:
+        """Hands entries back as they came: the delivery does not count. Raises StoreError."""
+        self._ledger.release(self._let_go(entries))
+
+    def retry(self, entries: Iterable[Entry]) -> None:
+        """Hands entries back after a failure that one of them may have caused: the delivery counts.
+
+        Raises StoreError.
+        """
+        self._ledger.retry(self._let_go(entries))
+
+    def forget(self) -> None:
+        """Lets go of everything without a word: the claims run out, and others take over."""
+        self._held.clear()
 
     def renew_if_due(self) -> None:
         """Gives a sign of life for everything in hand, a few times per claim. Raises StoreError."""
-        if time.monotonic() - self._renewed_at < self._interval:
+        if not self._held or time.monotonic() - self._renewed_at < self._interval:
             return
-        self._ledger.renew(list(self._held.values()), self._consumer)
+        self._ledger.renew(self.held, self._consumer)
         self._renewed_at = time.monotonic()
 
-    def wait_for(self, futures: Sequence[Future[Any]]) -> None:
-        """Returns when every future is done, with the claims kept alive meanwhile."""
-        while wait(futures, timeout=self._interval).not_done:
-            self.renew_if_due()
+    def _let_go(self, entries: Iterable[Entry]) -> Sequence[Entry]:
+        # Before the ledger is told: when that fails, a claim that runs out does the same, only later.
+        gone = tuple(entries)
+        for entry in gone:
+            self.settle(entry)
+        return gone
 
 
 def _key(entry: Entry) -> tuple[Lane, str]:

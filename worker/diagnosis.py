@@ -1,7 +1,9 @@
-"""The report lane: one escalated part becomes one written report, with verdicts first at every step."""
+"""The report lane: escalated parts become written reports, several at once, beside the verdicts."""
 
-from collections.abc import Callable
-from concurrent.futures import Future, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -30,69 +32,96 @@ REPORT_TOKENS = 1024
 RETRY_TEMPERATURE = 0.7
 """Greedy writing would fail a second time in the same way; the seed is the delivery's number."""
 
-VERDICT_INTERVAL_SECONDS = 0.02
-"""How often the verdict lane is looked at while a report is being written."""
-
 SCHEMA = Diagnosis.model_json_schema()
 
 
+@dataclass(frozen=True)
+class _Writing:
+    """A report that the engine is at work on."""
+
+    entry: Entry
+    job: DiagnosisJob
+    recipe: Recipe
+    watch: Stopwatch
+    completion: Future[Completion]
+
+
 class Reporter:
-    """Serves the lane `diagnose`, one report at a step."""
+    """Serves the lane `diagnose`: `take` begins reports beside those that run, `conclude` commits them."""
 
-    def __init__(self, station: Station, verdicts_first: Callable[[], object]) -> None:
-        """`verdicts_first` serves what waits for a verdict; it is called while a report is written."""
+    def __init__(self, station: Station) -> None:
         self._station = station
-        self._verdicts_first = verdicts_first
+        self._writing: list[_Writing] = []
+        self._has_suspects = False
 
-    def step(self) -> bool:
-        """Writes one report that waits; False when none waited.
+    def take(self) -> int:
+        """Reads what waits, as far as reports may run at once, and begins it; returns how many reports.
 
-        Asked to stop, it hands the report back for another worker to write.
-        Raises StoreError or EngineClosed as Inspector.step does.
+        A report that was delivered before is written without another one beside it, as Inspector.take does
+        with parts; verdicts go on. Raises StoreError.
         """
         station = self._station
-        entries = station.ledger.read(Lane.DIAGNOSE, station.consumer, 1)
-        if not entries:
-            return False
-        with station.claims.hold(entries), bind(result_id=entries[0].job.result_id):
-            self._serve(entries[0])
-        return True
+        if self._writing and self._has_suspects:
+            return 0
+        count = min(station.reports_at_once - len(self._writing), station.engine.room().reports)
+        if count <= 0:
+            return 0
+        entries = station.ledger.read(Lane.DIAGNOSE, station.consumer, count)
+        station.claims.hold(entries)
+        batch = self._without_suspects(entries)
+        if batch:
+            station.reload_recipes()
+        for entry in batch:
+            with bind(result_id=entry.job.result_id), self._refusing(entry):
+                self._writing.append(self._begin(entry))
+        return len(batch)
 
-    def _serve(self, entry: Entry) -> None:
-        try:
-            self._write(entry)
-        except (StoreError, EngineClosed):
-            raise
-        except LynceusError as error:
-            self._refuse(entry, error)
-        except EngineError as error:
-            self._refuse(entry, as_service_error(error))
+    def conclude(self) -> None:
+        """Commits every report that is written.
 
-    def _write(self, entry: Entry) -> None:
+        Raises StoreError, and EngineClosed after what was written before is committed.
+        """
+        done = [report for report in self._writing if report.completion.done()]
+        for report in sorted(done, key=_ended_with_the_engine):
+            with bind(result_id=report.job.result_id), self._refusing(report.entry):
+                self._commit(report)
+            self._writing.remove(report)
+
+    def hand_back(self) -> None:
+        """Gives the running reports to other workers, as they came. Raises StoreError."""
+        entries = [report.entry for report in self._writing]
+        self.drop()
+        if entries:
+            self._station.claims.release(entries)
+
+    def drop(self) -> None:
+        """Stops the engine's work on every report and forgets them; their entries are the caller's."""
+        for report in self._writing:
+            report.completion.cancel()
+        self._writing.clear()
+
+    def _without_suspects(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """All entries when none was delivered before; else the first such entry, once no report runs."""
+        suspects = [entry for entry in entries if entry.deliveries > 1]
+        self._has_suspects = bool(suspects)
+        if not suspects:
+            return entries
+        alone = [] if self._writing else suspects[:1]
+        self._station.claims.release(entry for entry in entries if entry not in alone)
+        return alone
+
+    def _begin(self, entry: Entry) -> _Writing:
         station, job = self._station, _diagnosis_job(entry)
         watch = Stopwatch(job.creation_time)
         if entry.deliveries > station.max_deliveries:
             raise exhausted(entry)
-        recipe = station.present_recipe(job.part.recipe_id)
-        completion = self._ask(entry, job, recipe, watch)
-        if not self._is_written(completion):
-            station.ledger.release([entry])
-            station.claims.settle(entry)
-            return
-        written = completion.result()
-        report = _report(job, written, parse(written), station.versions(recipe), watch.times())
-        outcome = station.ledger.commit_report(entry, report)
-        log.info("report", tokens=written.completion_tokens, outcome=type(outcome).__name__)
-        station.claims.settle(entry)
-        if isinstance(outcome, Committed):
-            station.progress.finish()
-
-    def _ask(self, entry: Entry, job: DiagnosisJob, recipe: Recipe, watch: Stopwatch) -> Future[Completion]:
-        station = self._station
-        pixels = seen_pixels(station.frames, job, recipe)
+        # As it is now, not as it was for the verdict: an edited recipe costs no report that still waits.
+        recipe = station.recipes.get(job.part.recipe_id)
+        golden = station.golden.images(recipe)
+        pixels = seen_pixels(station, job, recipe)
         watch.decoded()
         completion = station.engine.generate(
-            diagnose_prompt(recipe, pixels),
+            diagnose_prompt(recipe, golden, pixels),
             sampling(entry.deliveries, station.engine.info.max_model_len),
             thinking=True,
             schema=SCHEMA,
@@ -100,31 +129,43 @@ class Reporter:
             deadline=None,
         )
         watch.follow(completion)
-        return completion
+        station.wake_at(completion)
+        return _Writing(entry, job, recipe, watch, completion)
 
-    def _is_written(self, completion: Future[Completion]) -> bool:
-        """Serves verdicts until the report is written; False when the worker is asked to stop first."""
+    def _commit(self, report: _Writing) -> None:
+        station, written = self._station, report.completion.result()
+        document = _report(
+            report.job, written, parse(written), station.versions(report.recipe), report.watch.times()
+        )
+        outcome = station.ledger.commit_report(report.entry, document)
+        log.info("report", tokens=written.completion_tokens, outcome=type(outcome).__name__)
+        station.claims.settle(report.entry)
+        if isinstance(outcome, Committed):
+            station.progress.finish()
+
+    @contextmanager
+    def _refusing(self, entry: Entry) -> Iterator[None]:
+        """Ends the report where the block finds that it cannot be written."""
         try:
-            while wait([completion], timeout=VERDICT_INTERVAL_SECONDS).not_done:
-                if self._station.stop.is_set():
-                    return False
-                self._station.claims.renew_if_due()
-                self._verdicts_first()
-        finally:
-            completion.cancel()  # frees the engine of a report nobody waits for; a written one stays written
-        return True
+            yield
+        except (StoreError, EngineClosed):
+            raise
+        except LynceusError as error:
+            self._refuse(entry, error)
+        except EngineError as error:
+            self._refuse(entry, as_service_error(error))
 
     def _refuse(self, entry: Entry, error: LynceusError) -> None:
         """Gives the report up, or tries once more; the part keeps its verdict either way."""
         station = self._station
         log.warning("not_reported", code=error.code, detail=error.detail, deliveries=entry.deliveries)
         if may_pass(error) and entry.deliveries < station.max_deliveries:
-            station.ledger.retry([entry])
-        else:
-            final = exhausted(entry, error) if may_pass(error) else error
-            problem = final.problem(instance=f"/v1/reports/{entry.job.result_id}")
-            if isinstance(station.ledger.bury(entry, problem, None), Committed):
-                station.progress.finish()
+            station.claims.retry([entry])
+            return
+        final = exhausted(entry, error) if may_pass(error) else error
+        problem = final.problem(instance=f"/v1/reports/{entry.job.result_id}")
+        if isinstance(station.ledger.bury(entry, problem, None), Committed):
+            station.progress.finish()
         station.claims.settle(entry)
 
 
@@ -172,6 +213,10 @@ def _report(
         creation_time=datetime.now(UTC),
         is_simulated=job.verdict.is_simulated,
     )
+
+
+def _ended_with_the_engine(report: _Writing) -> bool:
+    return not report.completion.cancelled() and isinstance(report.completion.exception(), EngineClosed)
 
 
 def _diagnosis_job(entry: Entry) -> DiagnosisJob:

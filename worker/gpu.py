@@ -1,17 +1,19 @@
 """Puts a GPU worker together: stores, engine, shift and the thread beside it."""
 
+import os
 import threading
-from collections.abc import Sequence
+from contextlib import suppress
 
 from engine import Engine, EngineConfig
 from services.infra.doorbell import Doorbell
+from services.infra.errors import StoreError
 from services.infra.frames import RedisFrames
 from services.infra.ledger import Ledger, RedisLedger
-from services.infra.names import Lane
 from services.infra.recipes import RecipeBook
 from services.infra.settings import WorkerSettings
 from worker.app import create_app
 from worker.claims import Claims
+from worker.golden import GoldenShelf
 from worker.process import serve
 from worker.progress import Progress
 from worker.shift import Shift
@@ -19,6 +21,7 @@ from worker.shift_task import register_shift
 from worker.station import Station
 from worker.ticker import Ticker
 from worker.versions import code_version
+from worker.watchdog import look
 
 
 def run_gpu_worker(settings: WorkerSettings, name: str) -> int:
@@ -34,27 +37,40 @@ def run_gpu_worker(settings: WorkerSettings, name: str) -> int:
 
 
 def serve_with(engine: Engine, settings: WorkerSettings, name: str) -> int:
-    """Serves the lanes with a loaded engine; returns the exit code. Raises RecipeInvalid."""
+    """Serves the lanes with a loaded engine; returns the exit code. Raises RecipeInvalid.
+
+    Where the engine hangs, the process ends here.
+    """
     app = create_app(settings.ledger_url)
     station = _station(engine, settings, name)
-    register_shift(app, Shift(station, settings.lanes), station.progress)
+    shift = Shift(station)
+    register_shift(app, shift, station.progress)
     ticker = Ticker(
         [
-            lambda: station.ledger.heartbeat(station.progress.beat()),
-            lambda: _ring_again(station, settings.lanes),
+            lambda: station.ledger.heartbeat(look(station, settings.longest_step_seconds)),
+            lambda: _ring_again(station),
         ]
     )
-    return serve(app, [lane.value for lane in settings.lanes], name, ticker, station.stop)
+    code = serve(app, [lane.value for lane in settings.lanes], name, ticker, station.stop)
+    with suppress(StoreError):
+        # Between two shifts the engine may have work in hand that no shift will come back to.
+        shift.hand_back()
+    if station.hung.is_set():
+        # Neither the engine's thread nor what its libraries do at exit can be waited for.
+        os._exit(code)
+    return code
 
 
 def _station(engine: Engine, settings: WorkerSettings, name: str) -> Station:
     ledger: Ledger = RedisLedger(settings.ledger_url, claim_idle_ms=settings.claim_idle_ms)
-    info = engine.info
+    info, recipes = engine.info, RecipeBook(settings.recipes_dir)
     return Station(
         consumer=name,
+        lanes=settings.lanes,
         ledger=ledger,
         frames=RedisFrames(settings.frames_url),
-        recipes=RecipeBook(settings.recipes_dir),
+        recipes=recipes,
+        golden=GoldenShelf(recipes),
         bell=Doorbell(settings.ledger_url),
         engine=engine,
         claims=Claims(ledger, name, settings.claim_idle_ms),
@@ -68,13 +84,13 @@ def _station(engine: Engine, settings: WorkerSettings, name: str) -> Station:
             device=info.device,
         ),
         stop=threading.Event(),
-        batch_size=settings.batch_size,
+        reports_at_once=settings.reports_at_once,
         max_deliveries=settings.max_deliveries,
     )
 
 
-def _ring_again(station: Station, lanes: Sequence[Lane]) -> None:
+def _ring_again(station: Station) -> None:
     """Rings for lanes with something in them: a ring may have been lost, or its worker killed."""
-    for lane in lanes:
+    for lane in station.lanes:
         if station.ledger.waiting(lane):
             station.bell.ring(lane)

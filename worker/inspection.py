@@ -1,7 +1,7 @@
-"""The verdict lane: a batch of waiting parts becomes a batch of verdicts."""
+"""The verdict lane: parts that wait become verdicts as fast as the engine takes them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,51 +52,76 @@ class _Asked:
 
 
 class Inspector:
-    """Serves the lane `inspect`, one batch at a step."""
+    """Serves the lane `inspect`: `take` feeds the engine, `conclude` commits what it has answered."""
 
-    def __init__(self, station: Station) -> None:
+    def __init__(self, station: Station, reports_aside: Callable[[], None]) -> None:
+        """`reports_aside` hands running reports back, for a part that must be alone."""
         self._station = station
+        self._reports_aside = reports_aside
+        self._asked: list[_Asked] = []
+        self.has_suspects = False
+        """Whether the last look at the lane found a part that was delivered before."""
 
-    def step(self) -> bool:
-        """Brings one batch of what waits to its verdicts; False when nothing waited.
+    def take(self) -> int:
+        """Reads what waits, as far as the engine has room, and asks about it; returns how many parts.
 
-        Raises StoreError or EngineClosed when a store or the engine is not there; unfinished parts are then
-        back in the lane.
+        A part that was delivered before may be what ended the last worker, so it is asked about alone: what
+        the engine has in hand is finished first, and nothing is read beside it. So it cannot take others
+        with it, and an innocent one succeeds at its second delivery. Raises StoreError.
         """
         station = self._station
-        entries = station.ledger.read(Lane.INSPECT, station.consumer, station.batch_size)
-        if not entries:
-            return False
-        batch = self._batch(entries)
-        with station.claims.hold(batch):
-            asked = [asked for entry in batch if (asked := self._ask(_case(entry))) is not None]
-            station.claims.wait_for([part.scores for part in asked])
-            for part in asked:
-                with bind(result_id=part.case.job.result_id):
-                    self._conclude(part)
-        return True
+        if self._asked and self.has_suspects:
+            return 0
+        count = station.engine.room().verdicts
+        if count == 0:
+            return 0
+        with station.stages.timed("read"):
+            entries = station.ledger.read(Lane.INSPECT, station.consumer, count)
+        station.claims.hold(entries)
+        batch = self._without_suspects(entries)
+        if batch:
+            station.reload_recipes()
+        for entry in batch:
+            self._ask(_case(entry))
+        return len(batch)
 
-    def _batch(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """All entries, or the first that was delivered before, alone: it may be what ended the last worker.
+    def conclude(self) -> None:
+        """Commits the verdict of every part that the engine is done with.
 
-        Alone it cannot take batch mates with it, so an innocent part succeeds at its second delivery.
+        Raises StoreError, and EngineClosed after what was answered before is committed.
         """
+        done = [part for part in self._asked if part.scores.done()]
+        for part in sorted(done, key=_ended_with_the_engine):
+            with bind(result_id=part.case.job.result_id):
+                self._conclude(part)
+            self._asked.remove(part)
+
+    def drop(self) -> None:
+        """Stops the engine's work on every part and forgets them; their entries are the caller's."""
+        for part in self._asked:
+            part.scores.cancel()
+        self._asked.clear()
+
+    def _without_suspects(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """All entries when none was delivered before; else the first such entry alone, once all is quiet."""
         suspects = [entry for entry in entries if entry.deliveries > 1]
+        self.has_suspects = bool(suspects)
         if not suspects:
             return entries
-        self._station.ledger.release([entry for entry in entries if entry is not suspects[0]])
-        return suspects[:1]
+        alone = [] if self._asked else suspects[:1]
+        self._station.claims.release(entry for entry in entries if entry not in alone)
+        self._reports_aside()
+        return alone
 
-    def _ask(self, case: _Case) -> _Asked | None:
-        """Hands the part's frame to the engine; None when the part has come to its end already."""
+    def _ask(self, case: _Case) -> None:
+        """Hands the part's frame to the engine, or ends the part where it cannot be asked about."""
         with bind(result_id=case.job.result_id):
             try:
-                return self._submit(case)
+                self._asked.append(self._submit(case))
             except StoreError:
                 raise
             except LynceusError as error:
                 self._refuse(case, error)
-        return None
 
     def _submit(self, case: _Case) -> _Asked:
         station, job = self._station, case.job
@@ -106,15 +131,18 @@ class Inspector:
         if job.unusable_reason is not None:
             raise FrameUnfit(job.unusable_reason, mend="look at the camera, its light and its focus")
         recipe = station.recipe_of(job)
-        pixels = seen_pixels(station.frames, job, recipe)
+        golden = station.golden.images(recipe)
+        pixels = seen_pixels(station, job, recipe)
         case.watch.decoded()
-        scores = station.engine.score(
-            inspect_prompt(recipe, pixels),
-            choices(recipe),
-            priority=Priority.VERDICT,
-            deadline=time.monotonic() + remaining,
-        )
+        with station.stages.timed("prepare"):
+            scores = station.engine.score(
+                inspect_prompt(recipe, golden, pixels),
+                choices(recipe),
+                priority=Priority.VERDICT,
+                deadline=time.monotonic() + remaining,
+            )
         case.watch.follow(scores)
+        station.wake_at(scores)
         return _Asked(case, recipe, scores)
 
     def _conclude(self, part: _Asked) -> None:
@@ -136,12 +164,14 @@ class Inspector:
     def _commit(self, case: _Case, verdict: Verdict, recipe: Recipe | None) -> None:
         station = self._station
         diagnosis = diagnosis_of(case.job, verdict, recipe) if recipe else None
-        outcome = station.ledger.commit_verdict(case.entry, verdict, diagnosis)
+        with station.stages.timed("commit"):
+            outcome = station.ledger.commit_verdict(case.entry, verdict, diagnosis)
         log.info(
             "verdict", decision=verdict.decision, defect=verdict.defect_class, outcome=type(outcome).__name__
         )
         self._settle(case, counted=isinstance(outcome, Committed))
-        if diagnosis is not None:
+        # A worker that serves both lanes looks at the other one itself.
+        if diagnosis is not None and Lane.DIAGNOSE not in station.lanes:
             station.bell.ring(Lane.DIAGNOSE)
 
     def _refuse(self, case: _Case, error: LynceusError) -> None:
@@ -149,8 +179,7 @@ class Inspector:
         station, entry = self._station, case.entry
         log.warning("not_judged", code=error.code, detail=error.detail, deliveries=entry.deliveries)
         if may_pass(error) and entry.deliveries < station.max_deliveries:
-            station.ledger.retry([entry])
-            station.claims.settle(entry)
+            station.claims.retry([entry])
             return
         if may_pass(error):
             error = exhausted(entry, error)
@@ -179,6 +208,10 @@ def _case(entry: Entry) -> _Case:
     if not isinstance(entry.job, InspectionJob):
         raise TypeError(f"the lane {entry.lane} handed out a {type(entry.job).__name__}")
     return _Case(entry, entry.job, Stopwatch(entry.job.creation_time))
+
+
+def _ended_with_the_engine(part: _Asked) -> bool:
+    return not part.scores.cancelled() and isinstance(part.scores.exception(), EngineClosed)
 
 
 def _remaining_seconds(job: InspectionJob) -> float:

@@ -9,20 +9,22 @@ from schemas.job import DiagnosisJob, InspectionJob
 from schemas.recipe import Recipe
 from services.infra import images
 from services.infra.errors import FrameInvalid
-from services.infra.frames import FrameStore
 from worker.regions import apply_regions
+from worker.station import Station
 
 
-def seen_pixels(frames: FrameStore, job: InspectionJob | DiagnosisJob, recipe: Recipe) -> NDArray[np.uint8]:
+def seen_pixels(station: Station, job: InspectionJob | DiagnosisJob, recipe: Recipe) -> NDArray[np.uint8]:
     """RGB uint8 [H, W, 3]: the job's frame, decoded, with the recipe's regions applied.
 
     Raises FrameMissing, FrameInvalid and its kin for bytes that are not the image the job speaks of, and
     StoreUnavailable.
     """
-    data = frames.get(job.result_id)
-    if (digest := hashlib.sha256(data).hexdigest()) != job.frame.digest:
-        raise FrameInvalid(
-            f"the stored frame has digest {digest}, the job speaks of {job.frame.digest}",
-            mend="submit the part again under a new result id",
-        )
-    return apply_regions(images.decode(data), recipe.regions)
+    with station.stages.timed("fetch"):
+        data = station.frames.get(job.result_id)
+    with station.stages.timed("decode"):
+        if (digest := hashlib.sha256(data).hexdigest()) != job.frame.digest:
+            raise FrameInvalid(
+                f"the stored frame has digest {digest}, the job speaks of {job.frame.digest}",
+                mend="submit the part again under a new result id",
+            )
+        return apply_regions(images.decode(data), recipe.regions)

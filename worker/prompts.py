@@ -1,5 +1,7 @@
 """From a recipe and a frame to the engine's prompt and choices."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,11 +28,14 @@ def diagnose_text(recipe: Recipe) -> str:
     return _fill(recipe.prompt.diagnose, recipe)
 
 
-def inspect_prompt(recipe: Recipe, pixels: NDArray[np.uint8]) -> Prompt:
-    """Asks for one of `choices(recipe)`; words first and frame last, so that the words can be cached."""
-    return Prompt(parts=(inspect_text(recipe), Image(pixels)))
+def inspect_prompt(recipe: Recipe, golden: Sequence[Image], pixels: NDArray[np.uint8]) -> Prompt:
+    """Asks for one of `choices(recipe)`.
+
+    Words and golden images first, the frame last: what all parts of a recipe share is computed once.
+    """
+    return Prompt(parts=(inspect_text(recipe), *golden, Image(pixels)))
 
 
-def diagnose_prompt(recipe: Recipe, pixels: NDArray[np.uint8]) -> Prompt:
-    """Asks for the report on what an inspection escalated."""
-    return Prompt(parts=(diagnose_text(recipe), Image(pixels)))
+def diagnose_prompt(recipe: Recipe, golden: Sequence[Image], pixels: NDArray[np.uint8]) -> Prompt:
+    """Asks for the report on what an inspection escalated; in the same order."""
+    return Prompt(parts=(diagnose_text(recipe), *golden, Image(pixels)))

@@ -1,11 +1,14 @@
 """What both lanes of a GPU worker work with."""
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Collection
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
-from engine import Engine
+from engine import Engine, EngineClosed
 from schemas.job import InspectionJob
 from schemas.recipe import Recipe
 from schemas.verdict import Versions
@@ -13,29 +16,67 @@ from services.infra.doorbell import Bell
 from services.infra.errors import RecipeInvalid, UnknownRecipe
 from services.infra.frames import FrameStore
 from services.infra.ledger import Ledger
+from services.infra.names import Lane
 from services.infra.recipes import RecipeBook
+from services.infra.stages import Stages
 from worker.claims import Claims
+from worker.golden import GoldenShelf
 from worker.progress import Progress
 from worker.versions import code_version
+
+LOOK_SECONDS = 0.02
+"""How often the lanes are looked at while the engine is busy and ends nothing."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Station:
-    """The stores, the engine and the limits of one GPU worker; `stop` is set when it is asked to end."""
+    """The stores, the engine and the limits of one GPU worker; `stop` is set when it is asked to end.
+
+    `hung` is set by the watchdog when the engine no longer comes to the end of a step.
+    """
 
     consumer: str
+    lanes: Collection[Lane]
     ledger: Ledger
     frames: FrameStore
     recipes: RecipeBook
+    golden: GoldenShelf
     bell: Bell
     engine: Engine
     claims: Claims
     progress: Progress
     stop: threading.Event
-    batch_size: int
+    reports_at_once: int
     max_deliveries: int
+    stages: Stages = field(default_factory=Stages)
+    hung: threading.Event = field(default_factory=threading.Event)
+    _answered: threading.Event = field(default_factory=threading.Event)
+
+    def wake_at(self, future: Future[Any]) -> None:
+        """Ends the worker's rest when the engine answers."""
+        future.add_done_callback(lambda _: self._answered.set())
+
+    def rest(self) -> None:
+        """Returns when the engine has answered something, or when it is time to look at the lanes."""
+        self._answered.wait(LOOK_SECONDS)
+        self._answered.clear()
+
+    def require_engine(self) -> None:
+        """Raises EngineClosed where the watchdog found the engine hung."""
+        if self.hung.is_set():
+            raise EngineClosed(
+                "a step of the engine does not end", "the worker ends and is to be started again"
+            )
+
+    def reload_recipes(self) -> None:
+        """Takes up edited recipes; wrong ones are counted and told, and the old ones stay in force."""
+        try:
+            self.recipes.reload_if_changed()
+        except RecipeInvalid as error:
+            self.progress.fail(error)
+            log.warning("recipes_invalid", detail=error.detail)
 
     def recipe_of(self, job: InspectionJob) -> Recipe:
         """The recipe that the part was accepted under.
@@ -43,7 +84,7 @@ class Station:
         Raises UnknownRecipe when it is gone or its version is another now: a verdict under thresholds that
         were not in force when the part was accepted would be one that nobody asked for.
         """
-        recipe = self.present_recipe(job.part.recipe_id)
+        recipe = self.recipes.get(job.part.recipe_id)
         if recipe.version != job.part.recipe_version:
             raise UnknownRecipe(
                 f"recipe {recipe.recipe_id!r} is at version {recipe.version}, the part was accepted under "
@@ -51,16 +92,6 @@ class Station:
                 mend="submit the part again under the present version",
             )
         return recipe
-
-    def present_recipe(self, recipe_id: str) -> Recipe:
-        """The recipe as it is now, which is what a report is written with. Raises UnknownRecipe."""
-        # Looked for after the job was read, not before: it may be of a recipe that is seconds old.
-        try:
-            self.recipes.reload_if_changed()
-        except RecipeInvalid as error:
-            self.progress.fail(error)
-            log.warning("recipes_invalid", detail=error.detail)
-        return self.recipes.get(recipe_id)
 
     def versions(self, recipe: Recipe | None) -> Versions:
         """What produces the results of this worker; no recipe digest where the recipe is not loaded."""

@@ -13,7 +13,9 @@ from schemas.job import DiagnosisJob, InspectionJob
 from schemas.problem import Problem
 from schemas.report import DiagnosisReport
 from schemas.verdict import Decision, Verdict
+from services.infra.engine_status import EngineStatus
 from services.infra.names import Lane
+from services.infra.stages import StageTime
 
 
 class Stage(StrEnum):
@@ -154,6 +156,12 @@ class Heartbeat(Message):
     model_digest: str | None = None
     device: str | None = None
     code_version: str | None = None
+    fault: str | None = None
+    """Why this process cannot go on although it lives; None while it can."""
+    engine: EngineStatus | None = None
+    """What a worker's engine does."""
+    stages: tuple[StageTime, ...] = ()
+    """Where this process's own time goes."""
 
 
 class CameraFrame(Message):

@@ -80,6 +80,14 @@ class WorkerSettings(CommonSettings):
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N."
     )
     batch_size: int = Field(default=8, ge=1, le=256, description="Most jobs read and scored together.")
+    reports_at_once: int = Field(
+        default=8, ge=1, le=256, description="Most reports written at the same time, beside the verdicts."
+    )
+    longest_step_seconds: float = Field(
+        default=300.0,
+        gt=0.0,
+        description="Seconds after which a step of the engine is taken for hung, and the worker ends.",
+    )
     max_deliveries: int = Field(
         default=3, ge=1, le=100, description="Deliveries without a commit after which a job is dead."
     )

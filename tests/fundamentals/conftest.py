@@ -20,6 +20,7 @@ from services.infra.results import SqlResults
 from services.infra.submission import Submission, SubmissionRequest
 from worker.claims import Claims
 from worker.clerk import Clerk
+from worker.golden import GoldenShelf
 from worker.progress import Progress
 from worker.shift import Shift
 from worker.station import Station
@@ -58,7 +59,7 @@ class Line:
 
     def work(self) -> None:
         """One shift of a worker: until nothing waits."""
-        Shift(self._station("worker-1"), tuple(Lane)).run(Lane.INSPECT)
+        Shift(self._station("worker-1")).run(Lane.INSPECT)
 
     def file(self) -> None:
         """One round of the clerk."""
@@ -82,15 +83,17 @@ class Line:
     def _station(self, consumer: str) -> Station:
         return Station(
             consumer=consumer,
+            lanes=tuple(Lane),
             ledger=self.ledger,
             frames=self.frames,
             recipes=self.recipes,
+            golden=GoldenShelf(self.recipes),
             bell=MemoryDoorbell(),
             engine=self.engine,
             claims=Claims(self.ledger, consumer, 30_000),
             progress=Progress(name=consumer, kind="worker", code_version="0"),
             stop=threading.Event(),
-            batch_size=8,
+            reports_at_once=8,
             max_deliveries=3,
         )
 

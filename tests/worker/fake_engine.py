@@ -8,10 +8,11 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +22,22 @@ from engine import (
     DeadlinePassed,
     EngineClosed,
     EngineInfo,
+    EngineStats,
     ImageInvalid,
     OutOfMemory,
     Priority,
+    PriorityStats,
     Prompt,
+    Room,
     Sampling,
     Scores,
     Timings,
 )
 
 SURE, UNSURE = -0.01, -0.7
+AT_ONCE = 8
+"""Requests of each priority that this engine has room for."""
+Answer = TypeVar("Answer")
 TIMINGS = Timings(prepare=0.0, wait=0.0, prefill=0.0, decode=0.0)
 
 
@@ -46,6 +53,7 @@ class Trait(IntEnum):
     UNSURE = 6
     BUG = 7
     ENGINE_FAILURE = 8
+    HANGING = 9
 
 
 def painted(index: int, trait: Trait = Trait.HARMLESS, side: int = 64) -> NDArray[np.uint8]:
@@ -75,8 +83,31 @@ class FakeEngine:
         self.writing = threading.Event()
         self.scored = 0
         self.before_score: Callable[[], object] = lambda: None
-        self._scorer = ThreadPoolExecutor(8)
-        self._writer = ThreadPoolExecutor(1)
+        self.prompts: list[Prompt] = []
+        self._closed = threading.Event()
+        self.failure: str | None = None
+        self.hanging_since: float | None = None
+        self._unfinished: dict[Priority, set[Future[Any]]] = {priority: set() for priority in Priority}
+        self._scorer = ThreadPoolExecutor(AT_ONCE)
+        self._writer = ThreadPoolExecutor(AT_ONCE)
+
+    def room(self) -> Room:
+        """See Engine.room."""
+        return Room(AT_ONCE - self.unfinished(Priority.VERDICT), AT_ONCE - self.unfinished(Priority.REPORT))
+
+    def unfinished(self, priority: Priority) -> int:
+        """Requests of a priority that still owe an answer."""
+        return sum(not future.done() for future in self._unfinished[priority])
+
+    def stats(self) -> EngineStats:
+        """See Engine.stats."""
+        since = self.hanging_since
+        return EngineStats(
+            verdicts=PriorityStats(running=self.unfinished(Priority.VERDICT), finished=self.scored),
+            reports=PriorityStats(running=self.unfinished(Priority.REPORT)),
+            step_age=0.0 if since is None else time.monotonic() - since,
+            failure=self.failure,
+        )
 
     def score(
         self, prompt: Prompt, choices: Sequence[str], priority: Priority, deadline: float | None
@@ -84,14 +115,21 @@ class FakeEngine:
         """See Engine.score."""
         assert priority is Priority.VERDICT
         assert deadline is not None
-        index, trait = _paint(prompt)
-        return self._scorer.submit(self._score, index, trait, len(choices))
+        return self._noted(prompt, priority, self._scorer.submit(self._score, *_paint(prompt), len(choices)))
+
+    def _noted(self, prompt: Prompt, priority: Priority, future: Future[Answer]) -> Future[Answer]:
+        self.prompts.append(prompt)
+        self._unfinished[priority].add(future)
+        return future
 
     def _score(self, index: int, trait: Trait, choices: int) -> Scores:
         self.before_score()
         self.scored += 1
         if trait is Trait.KILLER:
             os.kill(os.getpid(), signal.SIGKILL)
+        if trait is Trait.HANGING:
+            self.hanging_since = time.monotonic()
+            self._closed.wait()
         if trait is Trait.INVALID:
             raise ImageInvalid("the image is too thin", "send a wider one")
         if trait is Trait.ENGINE_FAILURE:
@@ -124,8 +162,7 @@ class FakeEngine:
         assert schema["title"] == "Diagnosis"
         assert sampling.reasoning_budget < sampling.max_tokens
         assert deadline is None
-        index, trait = _paint(prompt)
-        return self._writer.submit(self._write, index, trait)
+        return self._noted(prompt, priority, self._writer.submit(self._write, *_paint(prompt)))
 
     def _write(self, index: int, trait: Trait) -> Completion:
         self.writing.set()
@@ -146,6 +183,7 @@ class FakeEngine:
     def close(self, drain: bool = True) -> None:
         """See Engine.close."""
         self.gate.set()
+        self._closed.set()
         self._scorer.shutdown(wait=drain, cancel_futures=True)
         self._writer.shutdown(wait=drain, cancel_futures=True)
 

@@ -22,6 +22,7 @@ from services.infra.names import Lane
 from services.infra.recipes import RecipeBook
 from tests.worker.fake_engine import FakeEngine, Trait, painted
 from worker.claims import Claims
+from worker.golden import GoldenShelf
 from worker.progress import Progress
 from worker.shift import Shift
 from worker.station import Station
@@ -59,7 +60,7 @@ class Plant:
     engine: FakeEngine
     bell: Bell = field(default_factory=MemoryDoorbell)
     claim_idle_ms: int = 30_000
-    batch_size: int = 8
+    reports_at_once: int = 8
     stop: threading.Event = field(default_factory=threading.Event)
 
     def submit(
@@ -78,26 +79,28 @@ class Plant:
         self.ledger.add(job, job.frame.digest)
         return job
 
-    def station(self, consumer: str = "worker-1") -> Station:
+    def station(self, consumer: str = "worker-1", lanes: tuple[Lane, ...] = tuple(Lane)) -> Station:
         """A worker of this plant."""
         progress = Progress(name=consumer, kind="worker", code_version="0")
         return Station(
             consumer=consumer,
+            lanes=lanes,
             ledger=self.ledger,
             frames=self.frames,
             recipes=self.recipes,
+            golden=GoldenShelf(self.recipes),
             bell=self.bell,
             engine=cast(Engine, self.engine),
             claims=Claims(self.ledger, consumer, self.claim_idle_ms),
             progress=progress,
             stop=self.stop,
-            batch_size=self.batch_size,
+            reports_at_once=self.reports_at_once,
             max_deliveries=3,
         )
 
     def shift(self, consumer: str = "worker-1", lanes: tuple[Lane, ...] = tuple(Lane)) -> Shift:
         """A shift of one worker."""
-        return Shift(self.station(consumer), lanes)
+        return Shift(self.station(consumer, lanes))
 
     def work(self) -> None:
         """One whole shift."""

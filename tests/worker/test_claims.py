@@ -1,11 +1,7 @@
-"""What a worker holds, and what becomes of it when the block that holds it ends in an error."""
+"""What a worker holds, and how it goes back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import pytest
-
-from engine import EngineClosed
-from services.infra.errors import StoreUnavailable
 from services.infra.ledger import Entry, MemoryLedger
 from services.infra.names import Lane
 from tests.worker.plant import make_job
@@ -19,6 +15,12 @@ class NotingLedger(MemoryLedger):
         super().__init__()
         self.released: list[Entry] = []
         self.retried: list[Entry] = []
+        self.renewed: list[Entry] = []
+
+    def renew(self, entries: Sequence[Entry], consumer: str) -> list[Entry]:
+        """See Ledger.renew."""
+        self.renewed += entries
+        return super().renew(entries, consumer)
 
     def release(self, entries: Sequence[Entry]) -> None:
         """See Ledger.release."""
@@ -34,44 +36,44 @@ def entry(number: int, lane: Lane = Lane.INSPECT) -> Entry:
     return Entry(f"{number}-0", lane, "worker-1", 1, make_job(f"part-{number}", b"pixels"))
 
 
-def hold_until_the_store_goes(claims: Claims, entries: list[Entry], work: Callable[[], None]) -> None:
-    """Holds entries, does some work, and then finds the store away."""
-    with claims.hold(entries):
-        work()
-        raise StoreUnavailable("Redis is away")
-
-
-def test_a_store_that_is_away_returns_what_is_unsettled_uncounted() -> None:
+def test_what_is_settled_is_not_handed_back() -> None:
     """What was committed before the store went stays committed; the rest is no worse off than before."""
     ledger = NotingLedger()
     claims = Claims(ledger, "worker-1", 30_000)
     first, second = entry(1), entry(2)
-    with pytest.raises(StoreUnavailable):
-        hold_until_the_store_goes(claims, [first, second], lambda: claims.settle(first))
+    claims.hold([first, second])
+    claims.settle(first)
+    claims.release(claims.held)
     assert ledger.released == [second]
     assert ledger.retried == []
+    assert claims.held == ()
 
 
-def test_an_engine_that_failed_returns_what_is_unsettled_counted() -> None:
+def test_what_may_have_caused_a_failure_counts() -> None:
     """One of the parts may have broken the engine, so that the delivery counts against each."""
     ledger = NotingLedger()
     claims = Claims(ledger, "worker-1", 30_000)
-    with pytest.raises(EngineClosed), claims.hold([entry(1)]):
-        raise EngineClosed("the engine failed", "restart the process")
+    claims.hold([entry(1)])
+    claims.retry(claims.held)
     assert [held.entry_id for held in ledger.retried] == ["1-0"]
     assert ledger.released == []
 
 
 def test_two_lanes_may_hold_the_same_number() -> None:
     """A verdict that is settled while a report is written does not let go of the report."""
+    claims = Claims(NotingLedger(), "worker-1", 30_000)
+    report, part = entry(1, Lane.DIAGNOSE), entry(1, Lane.INSPECT)
+    claims.hold([report, part])
+    claims.settle(part)
+    assert claims.held == (report,)
+
+
+def test_nothing_in_hand_needs_no_sign_of_life() -> None:
+    """An idle worker does not talk to the ledger about nothing."""
     ledger = NotingLedger()
-    claims = Claims(ledger, "worker-1", 30_000)
-    report = entry(1, Lane.DIAGNOSE)
-
-    def serve_a_verdict() -> None:
-        with claims.hold([entry(1, Lane.INSPECT)]):
-            pass
-
-    with pytest.raises(StoreUnavailable):
-        hold_until_the_store_goes(claims, [report], serve_a_verdict)
-    assert ledger.released == [report]
+    claims = Claims(ledger, "worker-1", 0)
+    claims.renew_if_due()
+    assert ledger.renewed == []
+    claims.hold([entry(1)])
+    claims.renew_if_due()
+    assert [held.entry_id for held in ledger.renewed] == ["1-0"]

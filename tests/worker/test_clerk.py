@@ -11,12 +11,12 @@ from schemas.verdict import Decision
 from services.infra.archive import Archive
 from services.infra.errors import FrameMissing, StoreUnavailable
 from services.infra.ledger import RedisLedger, Stage
+from services.infra.names import Lane
 from services.infra.redis_server import RedisServer
 from services.infra.results import MemoryResults, ResultFilters, ResultStore, SqlResults
 from tests.worker.fake_engine import Trait
 from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
 from worker.clerk import Clerk
-from worker.inspection import Inspector
 from worker.progress import Progress
 
 STORES: dict[str, Callable[[Path], ResultStore]] = {
@@ -117,7 +117,7 @@ def test_the_pixels_of_a_rejected_part_are_archived(desk: Desk) -> None:
 def test_pixels_stay_while_a_report_is_to_come(desk: Desk) -> None:
     """A part whose report is not written yet keeps its frame where the worker finds it."""
     desk.plant.submit("dented", DENT)
-    Inspector(desk.plant.station()).step()
+    desk.plant.shift(lanes=(Lane.INSPECT,)).run(Lane.INSPECT)
     desk.clerk.tick()
     assert desk.results.get("dented").report is None
     assert desk.plant.frames.get("dented")

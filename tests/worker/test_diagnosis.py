@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine import Completion
+from engine import Completion, Priority
 from schemas.report import Diagnosis, ReportState
 from schemas.verdict import Decision
 from services.infra.errors import EngineFailed
@@ -17,12 +17,17 @@ from tests.conftest import WaitUntil
 from tests.worker.fake_engine import DIAGNOSIS, TIMINGS, FakeEngine, Trait
 from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
 from worker.diagnosis import SCHEMA, Reporter, parse, sampling
-from worker.inspection import Inspector
 
 
 def completion(content: str, finish_reason: str = "stop") -> Completion:
     """What a model wrote, as the engine returns it."""
     return Completion("", content, 1, 1, "length" if finish_reason == "length" else "stop", TIMINGS)
+
+
+def conclude_all(plant: Plant, reporter: Reporter, wait_until: WaitUntil) -> None:
+    """Waits until the engine has written everything, and commits it."""
+    wait_until(lambda: plant.engine.unfinished(Priority.REPORT) == 0)
+    reporter.conclude()
 
 
 def test_an_escalated_part_gets_a_draft_report(plant: Plant) -> None:
@@ -82,7 +87,7 @@ def test_a_report_that_is_cut_off_is_tried_again_and_then_buried(plant: Plant) -
 def test_a_report_without_its_frame_is_a_dead_letter(plant: Plant) -> None:
     """A report cannot be written about pixels that are gone, and somebody gets to know it."""
     plant.submit("dented", DENT)
-    Inspector(plant.station()).step()
+    plant.shift(lanes=(Lane.INSPECT,)).run(Lane.INSPECT)
     plant.frames.delete("dented")
     plant.work()
     problem = plant.state("dented").problem
@@ -93,7 +98,7 @@ def test_a_report_without_its_frame_is_a_dead_letter(plant: Plant) -> None:
 def test_a_report_is_written_with_the_present_recipe(plant: Plant) -> None:
     """An edited recipe costs no report that still waits: the verdict it explains is made already."""
     plant.submit("dented", DENT)
-    Inspector(plant.station()).step()
+    plant.shift(lanes=(Lane.INSPECT,)).run(Lane.INSPECT)
     write_recipe(plant.recipes._directory, RECIPE.replace("version: 1", "version: 2"))
     plant.work()
     report = plant.state("dented").report
@@ -147,24 +152,57 @@ def test_a_long_report_keeps_its_claim(
     assert plant.state("dented").stage is Stage.REPORTED
 
 
-def test_a_report_is_written_once(plant: Plant, ledger_redis: RedisServer) -> None:
+def test_a_report_is_written_once(plant: Plant, ledger_redis: RedisServer, wait_until: WaitUntil) -> None:
     """Two workers with the same report in hand commit one."""
     plant.submit("dented", DENT)
-    Inspector(plant.station()).step()
+    plant.shift(lanes=(Lane.INSPECT,)).run(Lane.INSPECT)
     plant.engine.gate.clear()
-    slow = threading.Thread(target=Reporter(plant.station("slow"), lambda: None).step)
-    slow.start()
-    assert plant.engine.writing.wait(10)
+    slow = Reporter(plant.station("slow"))
+    assert slow.take() == 1
     impatient = replace(plant, ledger=RedisLedger(ledger_redis.url, claim_idle_ms=1), engine=FakeEngine())
-    assert Reporter(impatient.station("other"), lambda: None).step()
+    other = Reporter(impatient.station("other"))
+    assert wait_until(other.take) == 1
+    conclude_all(impatient, other, wait_until)
     first = plant.state("dented").report
     plant.engine.gate.set()
-    slow.join(20)
+    conclude_all(plant, slow, wait_until)
     assert first is not None
     assert plant.state("dented").report == first
     results = plant.ledger.read_results("clerk", 10)
     assert [result.stage for result in results] == [Stage.DIAGNOSING, Stage.REPORTED]
     impatient.engine.close()
+
+
+def test_as_many_reports_run_at_once_as_are_set(plant: Plant, wait_until: WaitUntil) -> None:
+    """The setting bounds them, the engine's room as well; one that is written makes room for the next."""
+    plant = replace(plant, reports_at_once=2)
+    for number in range(4):
+        plant.submit(f"part-{number}", DENT)
+    plant.shift(lanes=(Lane.INSPECT,)).run(Lane.INSPECT)
+    plant.engine.gate.clear()
+    reporter = Reporter(plant.station())
+    assert reporter.take() == 2
+    assert reporter.take() == 0
+    assert len(plant.ledger.read(Lane.DIAGNOSE, "other-worker", 10)) == 2
+    plant.engine.gate.set()
+    conclude_all(plant, reporter, wait_until)
+    assert plant.ledger.waiting(Lane.DIAGNOSE) == 2
+
+
+def test_a_report_delivered_before_is_written_without_another_beside_it(
+    plant: Plant, wait_until: WaitUntil
+) -> None:
+    """What may have ended the last worker takes no other report with it."""
+    for number in range(3):
+        plant.submit(f"part-{number}", DENT)
+    plant.shift(lanes=(Lane.INSPECT,)).run(Lane.INSPECT)
+    plant.ledger.retry(plant.ledger.read(Lane.DIAGNOSE, "dead-worker", 2))
+    reporter, sizes = Reporter(plant.station()), []
+    while taken := reporter.take():
+        sizes.append(taken)
+        conclude_all(plant, reporter, wait_until)
+    assert sizes == [1, 1, 1]
+    assert all(plant.state(f"part-{number}").stage is Stage.REPORTED for number in range(3))
 
 
 def test_the_schema_keeps_the_order_of_the_report() -> None:

@@ -4,24 +4,38 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
+from engine import Image, Priority
 from schemas.verdict import Decision
+from services.infra import images
 from services.infra.ledger import RedisLedger, Stage
 from services.infra.names import Lane
 from services.infra.redis_server import RedisServer
 from tests.conftest import WaitUntil
-from tests.worker.fake_engine import FakeEngine, Trait, late
+from tests.worker.fake_engine import FakeEngine, Trait, late, painted
 from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
 from worker.inspection import Inspector
 
 
-def batch_sizes(plant: Plant) -> list[int]:
-    """How many parts each step of the verdict lane showed to the engine, until nothing waited."""
-    inspector, sizes, before = Inspector(plant.station()), [], 0
-    while inspector.step():
-        sizes.append(plant.engine.scored - before)
-        before = plant.engine.scored
+def inspector_of(plant: Plant, consumer: str = "worker-1") -> Inspector:
+    """The verdict lane of one worker, without a report lane beside it."""
+    return Inspector(plant.station(consumer), reports_aside=lambda: None)
+
+
+def conclude_all(plant: Plant, inspector: Inspector, wait_until: WaitUntil) -> None:
+    """Waits for the engine to answer everything, and commits it."""
+    wait_until(lambda: plant.engine.unfinished(Priority.VERDICT) == 0)
+    inspector.conclude()
+
+
+def batch_sizes(plant: Plant, wait_until: WaitUntil) -> list[int]:
+    """How many parts each look at the lane showed to the engine, until nothing waited."""
+    inspector, sizes = inspector_of(plant), []
+    while taken := inspector.take():
+        sizes.append(taken)
+        conclude_all(plant, inspector, wait_until)
     return sizes
 
 
@@ -53,23 +67,42 @@ def test_a_verdict_says_what_produced_it(plant: Plant) -> None:
     assert min(times.queue_ms, times.decode_ms, times.engine_ms) > 0.0
 
 
-def test_what_waits_together_is_scored_together(plant: Plant) -> None:
-    """A batch is whatever has queued up, up to the batch size; all of it is with the engine at once."""
+def test_the_engine_gets_what_it_has_room_for(plant: Plant, wait_until: WaitUntil) -> None:
+    """No more than that is read, so that another worker can have the rest; what ends makes room for more."""
+    hold = threading.Event()
+    plant.engine.before_score = lambda: hold.wait(20)
     for number in range(10):
         plant.submit(f"part-{number}")
-    assert batch_sizes(plant) == [8, 2]
-    assert plant.ledger.waiting(Lane.INSPECT) == 0
+    inspector = inspector_of(plant)
+    assert inspector.take() == 8
+    assert inspector.take() == 0
+    assert len(plant.ledger.read(Lane.INSPECT, "other-worker", 10)) == 2
+    hold.set()
+    conclude_all(plant, inspector, wait_until)
+    assert plant.ledger.waiting(Lane.INSPECT) == 2
 
 
-def test_a_batch_is_with_the_engine_at_once(plant: Plant) -> None:
-    """Nobody waits for the first answer before the second part is asked about."""
-    all_there = threading.Barrier(2)
-    station = plant.station()
-    plant.engine.before_score = lambda: all_there.wait(10)
-    for number in range(2):
+def test_a_verdict_is_committed_as_soon_as_it_is_there(plant: Plant, wait_until: WaitUntil) -> None:
+    """A part that the engine is slow with keeps no other one waiting, and the free place is filled again."""
+    hold = threading.Event()
+    first = threading.Lock()
+
+    def hold_the_first() -> None:
+        if first.acquire(blocking=False):
+            hold.wait(20)
+
+    plant.engine.before_score = hold_the_first
+    for number in range(9):
         plant.submit(f"part-{number}")
-    assert Inspector(station).step()
-    assert plant.engine.scored == 2
+    inspector = inspector_of(plant)
+    inspector.take()
+    wait_until(lambda: plant.engine.unfinished(Priority.VERDICT) == 1)
+    inspector.conclude()
+    assert plant.ledger.waiting(Lane.INSPECT) == 2
+    assert inspector.take() == 1
+    hold.set()
+    conclude_all(plant, inspector, wait_until)
+    assert plant.ledger.waiting(Lane.INSPECT) == 0
 
 
 def test_a_late_part_is_not_inspected(plant: Plant) -> None:
@@ -162,14 +195,56 @@ def test_a_poison_frame_is_buried_at_the_third_delivery(plant: Plant, trait: Tra
     assert plant.ledger.waiting(Lane.INSPECT) == 0
 
 
-def test_a_part_delivered_before_is_tried_alone(plant: Plant) -> None:
+def test_a_part_delivered_before_is_tried_alone(plant: Plant, wait_until: WaitUntil) -> None:
     """What may have ended the last worker takes no batch mate with it."""
     for number in range(4):
         plant.submit(f"part-{number}")
     lost = plant.ledger.read(Lane.INSPECT, "dead-worker", 2)
     plant.ledger.retry(lost)
-    assert batch_sizes(plant) == [1, 1, 2]
+    assert batch_sizes(plant, wait_until) == [1, 1, 2]
     assert all(plant.verdict(f"part-{number}").decision is Decision.ACCEPT for number in range(4))
+
+
+def test_a_part_delivered_before_waits_until_all_is_quiet(plant: Plant, wait_until: WaitUntil) -> None:
+    """While others are with the engine it stays in the lane, uncounted, and nothing new is read beside it."""
+    hold = threading.Event()
+    plant.engine.before_score = lambda: hold.wait(20)
+    plant.submit("innocent")
+    plant.submit("suspect")
+    inspector = inspector_of(plant)
+    innocent, suspect = plant.ledger.read(Lane.INSPECT, "dead-worker", 2)
+    plant.ledger.release([innocent])
+    assert inspector.take() == 1
+    plant.ledger.retry([suspect])
+    plant.submit("fresh")
+    assert inspector.take() == 0
+    assert plant.engine.unfinished(Priority.VERDICT) == 1
+    hold.set()
+    conclude_all(plant, inspector, wait_until)
+    assert inspector.take() == 1
+    assert inspector.take() == 0
+    conclude_all(plant, inspector, wait_until)
+    assert plant.verdict("suspect").decision is Decision.ACCEPT
+    assert plant.state("fresh").stage is Stage.WAITING
+
+
+def test_running_reports_step_aside_for_a_part_delivered_before(plant: Plant, wait_until: WaitUntil) -> None:
+    """A part that ends the process costs no report a delivery; the reports are written afterwards."""
+    plant.engine.gate.clear()
+    plant.submit("dented", DENT)
+    shift = plant.shift()
+    while not plant.engine.writing.is_set():
+        shift.step()
+    plant.submit("suspect")
+    plant.ledger.retry(plant.ledger.read(Lane.INSPECT, "dead-worker", 1))
+    shift.step()
+    (report,) = plant.ledger.read(Lane.DIAGNOSE, "other-worker", 1)
+    assert report.deliveries == 1
+    plant.ledger.release([report])
+    plant.engine.gate.set()
+    wait_until(lambda: not shift.step())
+    assert plant.verdict("suspect").decision is Decision.ACCEPT
+    assert plant.state("dented").stage is Stage.REPORTED
 
 
 def test_a_part_that_ends_every_worker_is_buried_unseen(plant: Plant) -> None:
@@ -183,27 +258,25 @@ def test_a_part_that_ends_every_worker_is_buried_unseen(plant: Plant) -> None:
     assert plant.engine.scored == 0
 
 
-def test_a_second_delivery_changes_nothing(plant: Plant, ledger_redis: RedisServer) -> None:
+def test_a_second_delivery_changes_nothing(
+    plant: Plant, ledger_redis: RedisServer, wait_until: WaitUntil
+) -> None:
     """A worker that was given up for dead and comes back finds the part decided, and leaves it so."""
     plant.submit("twice", DENT)
-    reached, go_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        reached.set()
-        go_on.wait(20)
-
-    plant.engine.before_score = hold
-    slow = plant.station("slow-worker")
-    thread = threading.Thread(target=Inspector(slow).step)
-    thread.start()
-    assert reached.wait(10)
+    go_on = threading.Event()
+    plant.engine.before_score = lambda: go_on.wait(20)
+    slow_station = plant.station("slow-worker")
+    slow = Inspector(slow_station, reports_aside=lambda: None)
+    assert slow.take() == 1
     impatient = replace(plant, ledger=RedisLedger(ledger_redis.url, claim_idle_ms=1), engine=FakeEngine())
-    assert Inspector(impatient.station("other-worker")).step()
+    other = inspector_of(impatient, "other-worker")
+    assert wait_until(other.take) == 1
+    conclude_all(impatient, other, wait_until)
     first = plant.verdict("twice")
     go_on.set()
-    thread.join(10)
+    conclude_all(plant, slow, wait_until)
     assert plant.verdict("twice") == first
-    assert slow.progress.beat().finished == 0
+    assert slow_station.progress.beat().finished == 0
     assert len(plant.ledger.read_results("clerk", 10)) == 1
     assert plant.ledger.waiting(Lane.DIAGNOSE) == 1
     impatient.engine.close()
@@ -234,3 +307,50 @@ def test_a_broken_recipe_file_stops_nobody(plant: Plant) -> None:
     shift.run(Lane.INSPECT)
     assert plant.verdict("part").decision is Decision.ACCEPT
     assert shift._station.progress.beat().failures == 1
+
+
+def test_golden_images_stand_between_the_words_and_the_frame(plant: Plant) -> None:
+    """What all parts of a recipe share comes first, the same objects every time; the frame comes last."""
+    golden = painted(GOOD, side=96)
+    folder = plant.recipes._directory
+    (folder / "good.png").write_bytes(images.encode_png(golden))
+    write_recipe(folder, RECIPE.replace("version: 1", "version: 2") + "golden: [good.png]\n")
+    for number in range(2):
+        plant.submit(f"part-{number}", DENT, recipe_version=2)
+    plant.work()
+    prompts = plant.engine.prompts
+    assert len(prompts) == 4
+    for words, shown, frame in (prompt.parts for prompt in prompts):
+        assert isinstance(words, str)
+        assert isinstance(shown, Image)
+        assert isinstance(frame, Image)
+        assert np.array_equal(shown.pixels, golden)
+        assert frame.pixels.shape == (64, 64, 3)
+    assert len({id(prompt.parts[1]) for prompt in prompts}) == 1
+
+
+def test_a_golden_image_is_cut_like_the_frame(plant: Plant) -> None:
+    """The regions of the recipe say what the model sees, of a good part as of the one in question."""
+    folder = plant.recipes._directory
+    (folder / "good.png").write_bytes(images.encode_png(painted(GOOD, side=96)))
+    regions = "golden: [good.png]\nregions: {inspect: {x: 0.0, y: 0.0, width: 0.5, height: 1.0}}\n"
+    write_recipe(folder, RECIPE + regions)
+    plant.submit("part")
+    plant.work()
+    ((_, shown, frame),) = (prompt.parts for prompt in plant.engine.prompts)
+    assert isinstance(shown, Image)
+    assert isinstance(frame, Image)
+    assert (shown.pixels.shape, frame.pixels.shape) == ((96, 48, 3), (64, 32, 3))
+
+
+def test_a_golden_image_that_is_gone_ends_the_part_with_its_reason(plant: Plant) -> None:
+    """A verdict without the pictures that the recipe asks for would be another recipe's verdict."""
+    folder = plant.recipes._directory
+    (folder / "good.png").write_bytes(images.encode_png(painted(GOOD)))
+    write_recipe(folder, RECIPE + "golden: [good.png]\n")
+    plant.recipes.reload_if_changed()
+    (folder / "good.png").unlink()
+    plant.submit("part")
+    plant.work()
+    assert plant.reason("part").code == "recipe-invalid"
+    assert "golden image" in plant.reason("part").detail

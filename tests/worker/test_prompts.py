@@ -22,7 +22,7 @@ def test_the_shipped_recipes_ask_what_the_starter_learned(recipe: Recipe) -> Non
 def test_words_come_first_and_the_frame_last() -> None:
     """The shared words can be computed once for all parts of a recipe."""
     pixels = np.zeros((56, 56, 3), np.uint8)
-    text, image = inspect_prompt(recipe_of(), pixels).parts
+    text, image = inspect_prompt(recipe_of(), (), pixels).parts
     assert text == "Inspect the machined surface. Answer with one of: good, scratch, dent."
     assert isinstance(image, Image)
     assert image.pixels is pixels

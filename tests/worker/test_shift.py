@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine import EngineClosed
+from engine import EngineClosed, Priority
+from schemas.verdict import Decision
 from services.infra.doorbell import MemoryDoorbell
 from services.infra.errors import StoreUnavailable
 from services.infra.frames import RedisFrames
@@ -16,6 +17,7 @@ from tests.worker.fake_engine import Trait
 from tests.worker.plant import DENT, GOOD, Plant
 from worker import shift as shift_module
 from worker.ticker import Ticker
+from worker.watchdog import look
 
 
 def test_a_shift_answers_the_bell_that_rang(plant: Plant) -> None:
@@ -49,24 +51,55 @@ def test_a_worker_serves_only_its_lanes(plant: Plant) -> None:
 def test_a_long_shift_makes_room_for_celery_and_rings_again(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a lane never runs dry, the shift ends by itself and asks for the next one."""
+    """A shift whose work does not end comes to its end by itself; the next one finds the engine at work."""
     monkeypatch.setattr(shift_module, "SHIFT_SECONDS", 0.0)
     bell = MemoryDoorbell()
-    for number in range(20):
-        plant.submit(f"part-{number}")
-    replace(plant, bell=bell).shift().run(Lane.INSPECT)
-    assert plant.ledger.waiting(Lane.INSPECT) == 12
+    plant.engine.gate.clear()
+    plant.submit("dented", DENT)
+    shift = replace(plant, bell=bell).shift()
+    while not plant.engine.writing.is_set():
+        shift.run(Lane.INSPECT)
     assert bell.waiting == {Lane.INSPECT}
+    plant.engine.gate.set()
+    while plant.ledger.waiting(Lane.DIAGNOSE):
+        shift.run(Lane.INSPECT)
+    assert plant.state("dented").stage is Stage.REPORTED
+    assert len(plant.engine.prompts) == 2
 
 
-def test_asked_to_stop_a_shift_finishes_its_batch(plant: Plant) -> None:
-    """The batch in hand is committed, and what was not begun is left for others."""
+def test_asked_to_stop_a_shift_hands_back_what_is_not_finished(plant: Plant, wait_until: WaitUntil) -> None:
+    """Parts and reports in the engine's hands go back uncounted; what was answered stays committed."""
+    plant.engine.gate.clear()
+    plant.submit("answered", DENT)
+    shift = threading.Thread(target=plant.work)
+    shift.start()
+    wait_until(plant.engine.writing.is_set)
+    hold = threading.Event()
+    plant.engine.before_score = lambda: hold.wait(20)
     for number in range(20):
         plant.submit(f"part-{number}")
-    plant.engine.before_score = plant.stop.set
-    plant.work()
-    assert plant.ledger.waiting(Lane.INSPECT) == 12
-    assert len(plant.ledger.read(Lane.INSPECT, "next-worker", 20)) == 12
+    wait_until(lambda: plant.engine.unfinished(Priority.VERDICT) == 8)
+    plant.stop.set()
+    shift.join(20)
+    assert not shift.is_alive()
+    assert plant.verdict("answered").decision is Decision.REJECT
+    left = [entry for lane in Lane for entry in plant.ledger.read(lane, "next-worker", 100)]
+    assert len(left) == 21
+    assert {entry.deliveries for entry in left} == {1}
+    hold.set()
+
+
+def test_work_between_two_shifts_can_be_handed_back(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that ends while no shift runs leaves nothing behind that only a claim's end would free."""
+    monkeypatch.setattr(shift_module, "SHIFT_SECONDS", 0.0)
+    plant.engine.gate.clear()
+    plant.submit("dented", DENT)
+    shift = plant.shift()
+    while not plant.engine.writing.is_set():
+        shift.run(Lane.INSPECT)
+    shift.hand_back()
+    (report,) = plant.ledger.read(Lane.DIAGNOSE, "next-worker", 1)
+    assert report.deliveries == 1
 
 
 def test_a_store_that_is_away_costs_no_part_a_delivery(plant: Plant, fresh_redis: FreshRedis) -> None:
@@ -124,6 +157,48 @@ def test_a_part_that_breaks_the_engine_is_buried_and_its_mates_are_judged(plant:
     assert plant.state("breaker").stage is Stage.DEAD
     assert plant.state("before").stage is Stage.DECIDED
     assert plant.state("after").stage is Stage.DECIDED
+
+
+def test_a_fault_of_ours_leaves_nothing_in_hand(plant: Plant) -> None:
+    """The next shift begins with empty hands, and the part stays in the lane until its claim runs out."""
+    plant.submit("part", trait=Trait.BUG)
+    shift = plant.shift()
+    with pytest.raises(ZeroDivisionError):
+        shift.run(Lane.INSPECT)
+    assert not shift._station.claims.held
+    shift.run(Lane.INSPECT)
+    assert plant.state("part").stage is Stage.WAITING
+    assert plant.ledger.read(Lane.INSPECT, "next-worker", 1) == []
+
+
+def test_an_engine_that_hangs_ends_the_shift(plant: Plant, wait_until: WaitUntil) -> None:
+    """The watchdog tells the worker, its heartbeat says why, and the delivery of its parts counts."""
+    plant.submit("hanging", trait=Trait.HANGING)
+    shift = plant.shift()
+    shift.step()
+    wait_until(lambda: plant.engine.hanging_since is not None)
+    assert look(shift._station, longest_step_seconds=3600.0).fault is None
+    beat = look(shift._station, longest_step_seconds=0.0)
+    assert beat.fault is not None
+    assert "a step of the engine has lasted" in beat.fault
+    with pytest.raises(EngineClosed):
+        shift.run(Lane.INSPECT)
+    (part,) = plant.ledger.read(Lane.INSPECT, "next-worker", 1)
+    assert part.deliveries == 2
+
+
+def test_the_heartbeat_tells_what_the_engine_does(plant: Plant) -> None:
+    """Its counts per priority, its failure in words, and where the worker's own time goes."""
+    plant.submit("dented", DENT)
+    shift = plant.shift()
+    shift.run(Lane.INSPECT)
+    beat = look(shift._station, longest_step_seconds=60.0)
+    assert beat.fault is None
+    assert beat.engine is not None
+    assert beat.engine.verdicts.finished == 1
+    assert {"read", "fetch", "decode", "prepare", "commit"} <= {time.stage for time in beat.stages}
+    plant.engine.failure = "the device is lost"
+    assert look(shift._station, longest_step_seconds=60.0).fault == "the device is lost"
 
 
 def test_the_ticker_outlives_a_store_that_is_away(wait_until: WaitUntil) -> None:
