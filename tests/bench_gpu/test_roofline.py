@@ -1,0 +1,78 @@
+"""The roofline page: its numbers come from its script, and the script's sums are right."""
+
+import pytest
+
+from bench import roofline
+from bench.roofline_devices import DEVICES, Floor, Work
+from engine.kernels.cuda.faces import KERNELS
+from tests.repository import ROOT
+
+H100 = next(device for device in DEVICES if device.name.startswith("H100"))
+
+
+def test_the_page_is_what_the_script_writes() -> None:
+    """Mend it with `python -m bench.roofline > docs/roofline.md`."""
+    assert (ROOT / "docs" / "roofline.md").read_text(encoding="utf-8") == roofline.page()
+
+
+@pytest.mark.parametrize("name", [kernel.name for kernel in KERNELS])
+def test_every_kernel_has_its_place_on_the_page(name: str) -> None:
+    """A kernel for many tokens and its twin for few share their row's beginning."""
+    named = " ".join(roofline.kernels()).replace(" + ", " ").replace(",", "").split()
+    assert name.removesuffix("_many") in named
+
+
+@pytest.mark.parametrize(
+    ("work", "limit"),
+    [
+        (Work(bytes=3352e9), "memory"),
+        (Work(tensor=1979e12), "tensor cores"),
+        (Work(integer=132 * 1.83e9 * 64), "integer units"),
+        (Work(multiply=132 * 1.83e9 * 64), "integer units"),
+        (Work(others=132 * 1.83e9 * 128), "issue"),
+    ],
+)
+def test_each_limit_is_a_second_at_its_peak(work: Work, limit: str) -> None:
+    """A second's worth of one thing takes a second, and names what it waited for."""
+    floor = Floor.of(work, H100)
+
+    assert floor.seconds == pytest.approx(1)
+    assert floor.limit == limit
+
+
+def test_one_token_reads_the_experts_it_chose() -> None:
+    """Six experts of three matrices 2560 x 1536 at a quarter byte a weight, and little else."""
+    weights = 6 * 3 * 2560 * 1536
+
+    assert roofline.experts_hit(1) == pytest.approx(6)
+    assert weights / 4 <= roofline.experts_few(1, 1536).bytes <= 1.02 * weights / 4
+
+
+def test_many_tokens_reach_all_experts_and_no_more() -> None:
+    """However many come, an expert is read once."""
+    assert roofline.experts_hit(2048) == pytest.approx(64)
+
+
+def test_encoding_counts_two_passes_over_every_window() -> None:
+    """The whole model at 16 bits: 27.2e9 weights, four a byte, 65,536 windows, twice."""
+    once = roofline.encode(1.0, 16)
+    candidates = once.integer / (42 / 16)
+
+    assert candidates == pytest.approx(65536 * 2 / 4)
+    assert roofline.routed() == pytest.approx(27.2e9, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3.2e-7, "0.32 us"), (4.56e-3, "4.56 ms"), (2.0, "2 s"), (600.0, "10.0 min")]
+)
+def test_a_duration_has_a_fitting_unit(seconds: float, text: str) -> None:
+    """From nanoseconds to hours."""
+    assert roofline.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0.0, "-"), (12.0, "12"), (2048.0, "2.05 k"), (1.25e17, "125 P")]
+)
+def test_a_count_has_a_fitting_power(number: float, text: str) -> None:
+    """Nothing is a dash."""
+    assert roofline.count(number) == text
