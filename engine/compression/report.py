@@ -11,7 +11,8 @@ from torch import Tensor
 from engine.compression.plan import Stack
 from engine.compression.workshop import Rows
 from engine.model.formats import Format
-from engine.quant.quantizer import Losses, TwoBitStack
+from engine.quant.quantizer import TwoBitStack
+from engine.quant.scales import Losses
 
 REPORT = "quantization.json"
 BYTE = 8

@@ -10,7 +10,7 @@ from engine.kernels import cpu
 from engine.quant import viterbi
 from engine.quant.code import table
 from engine.quant.layout import CENTRE
-from engine.quant.viterbi import TARGET_STEPS, Targets
+from engine.quant.viterbi import TARGET_STEPS, Targets, states_followed
 
 _values = cache(table)
 
@@ -20,12 +20,12 @@ def encode(
 ) -> npt.NDArray[np.uint8]:
     """Bytes `[S, 128]` for targets `[S, 128, 4]`.
 
-    `beam` is how many states are followed at each byte; None follows all, which finds the best path.
+    `beam` is how many states are followed at each byte, None the usual number; all find the best path.
     `threads` None uses every core.
     """
-    states = 1 << (window_bits - 8)
+    followed = states_followed(window_bits, beam)
     if not cpu.available():
-        return viterbi.encode(targets, window_bits)
+        return viterbi.encode(targets, window_bits, followed)
     from engine.kernels.cpu import _native  # noqa: PLC0415 - only there where it was built
 
     codes = np.empty(targets.shape[:2], np.uint8)
@@ -36,7 +36,7 @@ def encode(
         window_bits=window_bits,
         centre=CENTRE,
         target_steps=TARGET_STEPS,
-        beam=states if beam is None else min(beam, states),
+        beam=followed,
         threads=threads or os.cpu_count() or 1,
         portable=False,
     )

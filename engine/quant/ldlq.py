@@ -15,9 +15,6 @@ from engine.quant.encoder import encode
 from engine.quant.layout import ROWS_PER_BYTE, SEGMENT
 from engine.quant.viterbi import as_targets
 
-STRETCH = 1.04
-"""How much larger a step is than the code's spread asks for: 2 bits reach the middle of a Gaussian best."""
-
 BLOCK = 128
 """Rows whose errors are gathered before one product carries them to all later rows."""
 
@@ -75,9 +72,9 @@ def _encode_block(
         aim = target[..., here]
         if feedback is not None:
             aim = aim + errors[..., : here.start] @ feedback[:, : here.start, here]
-        steps = (aim / STRETCH).reshape(-1, SEGMENT, ROWS_PER_BYTE)
-        found = encode(as_targets(steps.numpy()), window_bits)
+        targets = as_targets(aim.reshape(-1, SEGMENT, ROWS_PER_BYTE).numpy())
+        found = encode(targets, window_bits)
         codes[:, :, quad] = found.reshape(codes.shape[0], codes.shape[1], SEGMENT)
         values = torch.from_numpy(decode(found[:, None], window_bits)).float().reshape(aim.shape)
-        errors[..., here] = wanted[..., here] - values * STRETCH
+        errors[..., here] = wanted[..., here] - values
     return errors

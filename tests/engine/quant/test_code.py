@@ -49,13 +49,21 @@ def test_a_window_reaches_back_over_the_segments_end(window_bits: int) -> None:
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from((1.0, 6.5, 30.0)))
-def test_the_compiled_search_finds_the_references_bytes(seed: int, spread: float) -> None:
-    """C++ and numpy agree byte for byte, also where targets are far outside the code's reach."""
+@given(st.integers(0, 2**32 - 1), st.sampled_from((1.0, 6.5, 30.0)), st.sampled_from((1, 20, 256)))
+def test_the_compiled_search_finds_the_references_bytes(seed: int, spread: float, beam: int) -> None:
+    """C++ and numpy agree byte for byte, with all states or few, and for targets out of the code's reach."""
     weights = np.random.default_rng(seed).normal(0, spread, (1, SEGMENT, 4)).astype(np.float32)
     targets = viterbi.as_targets(weights)
 
-    assert np.array_equal(encode(targets, 16, threads=1), viterbi.encode(targets, 16))
+    assert np.array_equal(encode(targets, 16, beam, threads=1), viterbi.encode(targets, 16, beam))
+
+
+def test_a_beam_in_a_wider_window_finds_the_references_bytes() -> None:
+    """Four sets of states lead to different ones there; each set keeps one."""
+    weights = np.random.default_rng(8).normal(0, SPREAD, (1, SEGMENT, 4)).astype(np.float32)
+    targets = viterbi.as_targets(weights)
+
+    assert np.array_equal(encode(targets, 18, 3, threads=1), viterbi.encode(targets, 18, 3))
 
 
 @settings(max_examples=5, deadline=None)
