@@ -1,11 +1,11 @@
 """How long the last verdicts and reports took, stage by stage."""
 
-import math
 from collections.abc import Sequence
 
 from schemas.base import Message
 from schemas.verdict import Decision, ProcessingTimes
 from services.infra.results import StoredResult
+from services.infra.stages import percentile
 
 RECENT_RESULTS = 200
 """How many of the newest results the percentiles are taken over."""
@@ -46,11 +46,7 @@ def _latency(stage: str, values: Sequence[float]) -> Latency:
     return Latency(
         stage=stage,
         count=len(values),
-        p50_ms=_percentile(values, 0.50),
-        p95_ms=_percentile(values, 0.95),
-        p99_ms=_percentile(values, 0.99),
+        p50_ms=percentile(values, 0.50),
+        p95_ms=percentile(values, 0.95),
+        p99_ms=percentile(values, 0.99),
     )
-
-
-def _percentile(ordered: Sequence[float], fraction: float) -> float:
-    return ordered[math.ceil(fraction * len(ordered)) - 1]

@@ -36,6 +36,11 @@ class Process(Message):
         """True when this is a worker that gave a sign of life lately."""
         return self.is_alive and self.beat.kind == "worker"
 
+    @property
+    def judges(self) -> bool:
+        """True when this is a live worker whose engine can go on."""
+        return self.is_live_worker and self.beat.fault is None
+
 
 class Camera(Message):
     """A camera's last frame, and how long ago it was."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from services.api.plant import DEAD_LETTERS_COUNTED, PlantStatus, Process, Queue
+from services.infra.engine_status import EngineStatus, PriorityStatus
 from services.infra.names import Lane
 
 NEARLY_FULL = 0.8
@@ -48,6 +49,8 @@ def alarms(status: PlantStatus) -> Iterator[str]:
         if is_missed(process, status.processes):
             silence = span(process.silent_seconds)
             yield f"The {process.beat.kind} {process.beat.name} has been silent for {silence}."
+        if process.is_alive and process.beat.fault:
+            yield f"{process.beat.name} cannot go on: {process.beat.fault}. It must be started again."
         if process.is_alive and process.beat.last_error:
             yield f"{process.beat.name} last failed with: {process.beat.last_error}"
     if status.dead_letters:
@@ -63,6 +66,9 @@ def news(status: PlantStatus) -> Iterator[str]:
     yield from map(_queue, status.queues)
     for model in status.models:
         yield f"{model.name} judges on {model.device or 'an unnamed device'}."
+    for process in status.processes:
+        if process.is_alive and process.beat.engine is not None:
+            yield from _engine(process.beat.name, process.beat.engine)
     for latency in status.latencies:
         if latency.stage == "verdict":
             yield (
@@ -71,6 +77,34 @@ def news(status: PlantStatus) -> Iterator[str]:
             )
     for camera in status.cameras:
         yield f"Camera {camera.frame.camera_id} last sent a frame {span(camera.silent_seconds)} ago."
+
+
+def _engine(name: str, engine: EngineStatus) -> Iterator[str]:
+    """What the engine of one worker does, once it has done something."""
+    if engine.steps:
+        yield (
+            f"The engine of {name} takes {_short_span(engine.step_p50 * 1000)} a step, 95 of 100 up to "
+            f"{_short_span(engine.step_p95 * 1000)}, with {engine.batch_mean:.1f} requests in each: "
+            f"{engine.tokens_per_second:.0f} tokens a second."
+        )
+    for what, lane in (("verdicts", engine.verdicts), ("reports", engine.reports)):
+        if lane.waiting or lane.running or lane.finished:
+            yield _priority(what, lane)
+    if engine.cache_blocks:
+        used, kept = (
+            part / engine.cache_blocks for part in (engine.cache_blocks_used, engine.cache_blocks_kept)
+        )
+        yield f"Its memory for requests is {used:.0%} in use, and {kept:.0%} keeps what may come again."
+
+
+def _priority(what: str, lane: PriorityStatus) -> str:
+    half = _short_span(lane.wait_p50 * 1000)
+    parts = [f"Of {what} it has {lane.running} at work and {lane.waiting} waiting, half of them up to {half}"]
+    if lane.prompt_tokens:
+        parts.append(f"{lane.reused_tokens / lane.prompt_tokens:.0%} of their prompts was known already")
+    if lane.preemptions:
+        parts.append(f"{lane.preemptions} times one had to make room and began anew")
+    return "; ".join(parts) + "."
 
 
 def _short_span(milliseconds: float) -> str:

@@ -9,6 +9,7 @@ from services.cli.errors import InputInvalid
 from services.infra.errors import LynceusError
 from services.infra.images import decode
 from services.infra.recipes import RecipeBook
+from worker.golden import GoldenShelf
 from worker.prompts import choices, diagnose_prompt, inspect_prompt
 
 ENDINGS = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -21,7 +22,9 @@ def read_examples(pictures: Path, recipes: Path) -> tuple[Example, ...]:
     class or another: the engine reads all of them when it scores. Raises InputInvalid where a file is no
     picture, or where there is none.
     """
-    book = {recipe.recipe_id: recipe for recipe in RecipeBook(recipes).recipes}
+    shelf = RecipeBook(recipes)
+    golden = GoldenShelf(shelf)
+    book = {recipe.recipe_id: recipe for recipe in shelf.recipes}
     if not book:
         raise InputInvalid(
             f"{recipes} holds no recipe", mend="name the folder of recipe files with --recipes"
@@ -35,17 +38,17 @@ def read_examples(pictures: Path, recipes: Path) -> tuple[Example, ...]:
     return tuple(
         example
         for number, path in enumerate(files)
-        for example in _examples(path, book.get(path.parent.name) or next(turns), number)
+        for example in _examples(path, book.get(path.parent.name) or next(turns), golden, number)
     )
 
 
-def _examples(path: Path, recipe: Recipe, number: int) -> tuple[Example, Example]:
+def _examples(path: Path, recipe: Recipe, golden: GoldenShelf, number: int) -> tuple[Example, Example]:
     try:
         pixels = decode(path.read_bytes())
     except LynceusError as error:
         raise InputInvalid(f"{path}: {error.detail}", mend=error.mend) from error
-    classes = choices(recipe)
+    classes, shown = choices(recipe), golden.images(recipe)
     return (
-        Example(inspect_prompt(recipe, pixels), thinking=False, answer=classes[number % len(classes)]),
-        Example(diagnose_prompt(recipe, pixels), thinking=True, answer=""),
+        Example(inspect_prompt(recipe, shown, pixels), thinking=False, answer=classes[number % len(classes)]),
+        Example(diagnose_prompt(recipe, shown, pixels), thinking=True, answer=""),
     )

@@ -13,6 +13,7 @@ from services.api.representations import Inspection
 from services.cli.console import say
 
 if TYPE_CHECKING:
+    from services.api.plant import Process
     from services.api.routers.status import StatusAnswer
 
 DECISION_STYLES = {
@@ -72,11 +73,10 @@ def print_status(console: Console, status: "StatusAnswer") -> None:
         say(console, sentence)
     processes = Table("process", "name", "state", "finished", "failures", box=None, header_style="bold")
     for process in status.processes:
-        state = (
-            "[green]alive[/]" if process.is_alive else f"[red]silent for {process.silent_seconds:.0f} s[/]"
-        )
         beat = process.beat
-        processes.add_row(beat.kind, escape(beat.name), state, str(beat.finished), str(beat.failures))
+        processes.add_row(
+            beat.kind, escape(beat.name), _state(process), str(beat.finished), str(beat.failures)
+        )
     latencies = Table("stage", "results", "p50 ms", "p95 ms", "p99 ms", box=None, header_style="bold")
     for stage in status.latencies:
         numbers = (f"{value:.0f}" for value in (stage.p50_ms, stage.p95_ms, stage.p99_ms))
@@ -85,6 +85,12 @@ def print_status(console: Console, status: "StatusAnswer") -> None:
         if table.row_count:
             console.print()
             console.print(table)
+
+
+def _state(process: "Process") -> str:
+    if not process.is_alive:
+        return f"[red]silent for {process.silent_seconds:.0f} s[/]"
+    return "[red]cannot go on[/]" if process.beat.fault else "[green]alive[/]"
 
 
 def _listed(name: str, items: Sequence[str]) -> list[tuple[str, str]]:

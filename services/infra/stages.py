@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from schemas.base import Message
@@ -59,6 +59,6 @@ class Stages:
         )
 
 
-def percentile(ordered: list[float], fraction: float) -> float:
+def percentile(ordered: Sequence[float], fraction: float) -> float:
     """The value at that share of the ordered values, by nearest rank; there must be one."""
     return ordered[math.ceil(fraction * len(ordered)) - 1]

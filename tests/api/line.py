@@ -16,12 +16,14 @@ from schemas.report import Cause, Diagnosis, DiagnosisReport
 from schemas.verdict import ClassScore, Decision, ProcessingTimes, Verdict, Versions
 from services.api.app import create_app
 from services.infra.doorbell import MemoryDoorbell
+from services.infra.engine_status import EngineStatus, PriorityStatus
 from services.infra.frames import FrameStore
 from services.infra.ledger import Heartbeat, Ledger
 from services.infra.names import Lane
 from services.infra.recipes import RecipeBook
 from services.infra.results import ResultStore
 from services.infra.settings import ApiSettings
+from services.infra.stages import StageTime
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "worker-of-the-test"
@@ -38,6 +40,49 @@ DIAGNOSIS = Diagnosis(
     containment="Hold the lot and inspect every part of it.",
     corrective_actions=("Clean the fixture.", "Check the coolant nozzle."),
 )
+
+
+ENGINE = EngineStatus(
+    verdicts=PriorityStatus(
+        waiting=3,
+        running=5,
+        finished=40,
+        failed=1,
+        cancelled=0,
+        prompt_tokens=1000,
+        reused_tokens=750,
+        completion_tokens=0,
+        preemptions=0,
+        wait_p50=0.012,
+        wait_p95=0.04,
+    ),
+    reports=PriorityStatus(
+        waiting=0,
+        running=2,
+        finished=6,
+        failed=0,
+        cancelled=1,
+        prompt_tokens=500,
+        reused_tokens=0,
+        completion_tokens=900,
+        preemptions=4,
+        wait_p50=0.2,
+        wait_p95=1.5,
+    ),
+    steps=600,
+    step_p50=0.041,
+    step_p95=0.06,
+    step_age=0.01,
+    batch_mean=5.2,
+    tokens_per_second=1234.0,
+    cache_bytes=64_000_000,
+    cache_blocks=200,
+    cache_blocks_used=90,
+    cache_blocks_kept=60,
+    images_seen=50,
+    images_reused=46,
+)
+"""What an engine might tell that is well and busy."""
 
 
 class Answer(Protocol):
@@ -152,7 +197,14 @@ class Line:
                 self.frames.delete(entry.result_id)
         self.ledger.acknowledge_results(entries)
 
-    def beat(self, *, age_seconds: float = 0.0, kind: str = "worker") -> None:
+    def beat(
+        self,
+        *,
+        age_seconds: float = 0.0,
+        kind: str = "worker",
+        fault: str | None = None,
+        engine: EngineStatus | None = None,
+    ) -> None:
         """Give a sign of life of a process, now or some seconds ago."""
         now = datetime.now(UTC)
         self.ledger.heartbeat(
@@ -167,6 +219,9 @@ class Line:
                 model_digest="ab" * 32 if kind == "worker" else None,
                 device="cpu" if kind == "worker" else None,
                 code_version="0.1.0",
+                fault=fault,
+                engine=engine,
+                stages=(StageTime(stage="commit", count=7, p50_ms=0.8, p95_ms=1.6),),
             )
         )
 

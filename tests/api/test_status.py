@@ -15,7 +15,7 @@ from services.infra.ledger import RedisLedger
 from services.infra.names import Lane
 from services.infra.results import StoredResult
 from tests.api.conftest import Submit
-from tests.api.line import WORKER, Line
+from tests.api.line import ENGINE, WORKER, Line
 from tests.conftest import FreshRedis
 
 
@@ -85,6 +85,48 @@ def test_ready_needs_a_live_worker(client: TestClient, line: Line) -> None:
     assert ready.json()["checked"] == ["ledger", "frames", "database", "worker"]
 
 
+def test_a_worker_that_cannot_go_on_is_not_ready(client: TestClient, line: Line) -> None:
+    """It lives, but its engine does not come to an end: 503 with the reason, and the alarm on every page."""
+    reason = "a step of the engine has lasted 301 s, longer than 300 s"
+    line.beat(fault=reason, engine=ENGINE)
+    answer = client.get("/readyz")
+    (error,) = answer.json()["errors"]
+
+    assert answer.status_code == 503
+    assert error["field"] == "worker"
+    assert reason in error["detail"]
+    assert error["mend"]
+    assert f"worker-1@line cannot go on: {reason}" in client.get("/v1/status").json()["in_words"][0]
+    assert reason in client.get("/").text
+    line.beat(kind="worker", engine=ENGINE)
+    assert client.get("/readyz").status_code == 200
+
+
+def test_the_status_tells_in_words_what_the_engines_do(client: TestClient, line: Line) -> None:
+    """Step, batch, waits, reuse, preemption and memory, for a person who does not read metrics."""
+    line.beat(engine=ENGINE)
+    words = "\n".join(client.get("/v1/status").json()["in_words"])
+
+    assert "takes 41 ms a step, 95 of 100 up to 60 ms, with 5.2 requests in each: 1234 tokens" in words
+    assert "Of verdicts it has 5 at work and 3 waiting, half of them up to 12 ms; 75%" in words
+    assert "Of reports it has 2 at work and 0 waiting, half of them up to 200 ms; 0%" in words
+    assert "4 times one had to make room" in words
+    assert "45% in use, and 30% keeps" in words
+
+
+def test_the_dashboard_shows_each_engine(client: TestClient, line: Line) -> None:
+    """One row for each priority of each worker; a silent worker's engine is not shown."""
+    line.beat(engine=ENGINE)
+    page = client.get("/").text
+    line.beat(engine=ENGINE, age_seconds=300)
+    silent = client.get("/").text
+
+    assert "Engines" in page
+    assert "step 41 / 60 ms" in page
+    assert "12 / 40 ms" in page
+    assert "Engines" not in silent
+
+
 def test_a_store_away_is_named_with_its_mend(line: Line, fresh_redis: FreshRedis) -> None:
     """With the ledger down: 503 everywhere it is needed, the page says what to do, health still answers."""
     server = fresh_redis()
@@ -114,6 +156,28 @@ def test_prometheus_can_read_the_metrics(submit: Submit, client: TestClient, lin
     waiting = {sample.labels["lane"]: sample.value for sample in families["lynceus_waiting"].samples}
     assert waiting == {"inspect": 1.0, "diagnose": 0.0}
     assert families["lynceus_process_up"].samples[0].value == 1.0
+    assert families["lynceus_worker_judges"].samples[0].value == 1.0
+
+
+def test_prometheus_reads_the_engine_by_priority(client: TestClient, line: Line) -> None:
+    """Each number of the engine's statistics is a family of its own, labelled by worker and priority."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    line.beat(engine=ENGINE)
+    families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
+
+    def value(family: str, **labels: str) -> float:
+        wanted = {"name": "worker-1@line"} | labels
+        return next(each.value for each in families[family].samples if each.labels == wanted)
+
+    assert value("lynceus_engine_requests_waiting", priority="verdict") == 3
+    assert value("lynceus_engine_requests_preemptions", priority="report") == 4
+    assert value("lynceus_engine_requests_reused_tokens", priority="verdict") == 750
+    assert value("lynceus_engine_wait_seconds", priority="report", quantile="0.95") == 1.5
+    assert value("lynceus_engine_step_seconds", quantile="0.5") == 0.041
+    assert value("lynceus_engine_batch_size") == 5.2
+    assert value("lynceus_engine_cache_blocks_kept") == 60
+    assert value("lynceus_stage_seconds", stage="commit", quantile="0.5") == 0.0008
 
 
 def test_the_dashboard_shows_the_last_verdicts(submit: Submit, client: TestClient, line: Line) -> None:

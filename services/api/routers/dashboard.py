@@ -41,6 +41,7 @@ def _page(ports: Ports) -> str:
             status=status,
             alarms=list(alarms(status)),
             news=list(news(status)),
+            engines=[each.beat for each in status.processes if each.is_alive and each.beat.engine],
             rows=[row_of(result) for result in page.results],
         )
     )

@@ -87,8 +87,12 @@ def _database(ports: Ports) -> None:
 
 
 def _worker(ports: Ports) -> FieldError | None:
-    if any(process.is_live_worker for process in processes(ports.ledger)):
+    workers = [process for process in processes(ports.ledger) if process.is_live_worker]
+    if any(worker.judges for worker in workers):
         return None
+    if workers:
+        reasons = "; ".join(f"{worker.beat.name}: {worker.beat.fault}" for worker in workers)
+        return FieldError(field="worker", detail=f"no worker can go on: {reasons}", mend=RESTART)
     detail = f"no worker has given a sign of life within {ALIVE_SECONDS:.0f} s"
     return FieldError(field="worker", detail=detail, mend=MENDS["worker"])
 
@@ -99,6 +103,8 @@ CHECKS: dict[str, Callable[[Ports], FieldError | None]] = {
     "database": _database,
     "worker": _worker,
 }
+
+RESTART = "its supervisor starts it again; where none does, start it by hand and look into its log"
 
 MENDS = {
     "ledger": "start the ledger's Redis, or correct LYNCEUS_LEDGER_URL",

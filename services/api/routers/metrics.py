@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from services.api.engine_metrics import engine_metrics
 from services.api.plant import PlantStatus, plant_status
 from services.api.ports import PortsOf
 
@@ -33,6 +34,7 @@ class _PlantCollector(Collector):
         yield from self._signs_of_life()
         yield from self._latencies()
         yield from self._totals()
+        yield from engine_metrics(self.status.processes)
 
     def _queues(self) -> Iterator[Metric]:
         waiting = GaugeMetricFamily("lynceus_waiting", "Jobs without a result.", labels=["lane"])
@@ -49,6 +51,9 @@ class _PlantCollector(Collector):
         alive = GaugeMetricFamily(
             "lynceus_process_up", "1 while the process gives signs of life.", labels=["kind", "name"]
         )
+        able = GaugeMetricFamily(
+            "lynceus_worker_judges", "1 while a worker lives and its engine can go on.", labels=["name"]
+        )
         finished = CounterMetricFamily(
             "lynceus_finished_jobs", "Jobs a process brought to an end.", labels=["kind", "name"]
         )
@@ -56,12 +61,14 @@ class _PlantCollector(Collector):
             labels = [process.beat.kind, process.beat.name]
             alive.add_metric(labels, float(process.is_alive))
             finished.add_metric(labels, process.beat.finished)
+            if process.beat.kind == "worker":
+                able.add_metric([process.beat.name], float(process.judges))
         silence = GaugeMetricFamily(
             "lynceus_camera_silent_seconds", "Seconds since a camera's last frame.", labels=["camera"]
         )
         for camera in self.status.cameras:
             silence.add_metric([camera.frame.camera_id], camera.silent_seconds)
-        yield from (alive, finished, silence)
+        yield from (alive, able, finished, silence)
 
     def _latencies(self) -> Iterator[Metric]:
         latency = GaugeMetricFamily(
