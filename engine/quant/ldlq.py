@@ -10,10 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from engine.quant.code import decode
-from engine.quant.encoder import encode
 from engine.quant.layout import ROWS_PER_BYTE, SEGMENT
-from engine.quant.viterbi import as_targets
+from engine.quant.segments import decode, encode, search_device, targets_of
 
 BLOCK = 128
 """Rows whose errors are gathered before one product carries them to all later rows."""
@@ -43,8 +41,11 @@ def encode_rows(
     `feedback` is `[E, K, K]`, or `[1, K, K]` where all matrices see the same inputs.
     """
     count, channels, rows = wanted.shape
-    codes = np.empty((count, channels // SEGMENT, rows // ROWS_PER_BYTE, SEGMENT), np.uint8)
-    target = wanted.clone()
+    device = search_device()
+    shape = (count, channels // SEGMENT, rows // ROWS_PER_BYTE, SEGMENT)
+    codes = torch.empty(shape, dtype=torch.uint8, device=device)
+    target, wanted = wanted.to(device, copy=True), wanted.to(device)
+    feedback = None if feedback is None else feedback.to(device)
     for start in range(0, rows, BLOCK):
         block = slice(start, min(start + BLOCK, rows))
         within = None if feedback is None else feedback[:, block, block]
@@ -55,7 +56,7 @@ def encode_rows(
             target[..., block.stop :] += errors @ feedback[:, block, block.stop :]
         if told is not None:
             told(errors.numel())
-    return codes
+    return codes.cpu().numpy()
 
 
 def _quads(block: slice) -> slice:
@@ -63,7 +64,7 @@ def _quads(block: slice) -> slice:
 
 
 def _encode_block(
-    target: Tensor, wanted: Tensor, feedback: Tensor | None, codes: npt.NDArray[np.uint8], window_bits: int
+    target: Tensor, wanted: Tensor, feedback: Tensor | None, codes: Tensor, window_bits: int
 ) -> Tensor:
     """Fill `codes` `[E, N/128, q, 128]` of one block of rows; returns the errors `[E, N, 4q]`."""
     errors = torch.zeros_like(wanted)
@@ -72,9 +73,7 @@ def _encode_block(
         aim = target[..., here]
         if feedback is not None:
             aim = aim + errors[..., : here.start] @ feedback[:, : here.start, here]
-        targets = as_targets(aim.reshape(-1, SEGMENT, ROWS_PER_BYTE).numpy())
-        found = encode(targets, window_bits)
-        codes[:, :, quad] = found.reshape(codes.shape[0], codes.shape[1], SEGMENT)
-        values = torch.from_numpy(decode(found[:, None], window_bits)).float().reshape(aim.shape)
-        errors[..., here] = wanted[..., here] - values
+        found = encode(targets_of(aim.reshape(-1, SEGMENT, ROWS_PER_BYTE)), window_bits)
+        codes[:, :, quad] = found.unflatten(0, codes.shape[:2])
+        errors[..., here] = wanted[..., here] - decode(found, window_bits).float().reshape(aim.shape)
     return errors

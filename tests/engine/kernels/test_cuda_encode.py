@@ -1,12 +1,15 @@
 """The search for the 2-bit code as a CUDA kernel, run on the CPU: the bytes of its oracle."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from engine.kernels.cuda import launches
-from engine.kernels.cuda.launches import EncodePlan
+from engine.kernels.cuda import encoding, launches
+from engine.kernels.cuda.arguments import Value
+from engine.kernels.cuda.launches import EncodePlan, Launch
 from engine.quant import viterbi
 from engine.quant.encoder import encode
 from engine.quant.layout import SPREAD
@@ -68,6 +71,31 @@ def test_targets_beyond_every_value_do_not_overflow(shim: Shim) -> None:
     targets[0], targets[1], targets[2, ::2] = LARGEST_TARGET, -LARGEST_TARGET, LARGEST_TARGET
 
     found = search(shim, launches.encode(4, 16, multiprocessors=1), targets)
+
+    assert np.array_equal(found.numpy(), encode(targets, 16))
+
+
+class OnShim:
+    """Launches on the CPU."""
+
+    multiprocessors = 1
+
+    def __init__(self, shim: Shim) -> None:
+        self.shim = shim
+
+    def launch(self, launch: Launch, arguments: Mapping[str, Value]) -> None:
+        """Run the kernel and fill the arrays that it writes."""
+        for name, found in self.shim.run(launch, arguments).items():
+            array = arguments[name]
+            assert isinstance(array, Tensor)
+            array.copy_(found)
+
+
+def test_the_function_that_encodes_launches_the_search(shim: Shim) -> None:
+    """Tensors in, tensors out."""
+    targets = gaussian(7, 2)
+
+    found = encoding.encode(OnShim(shim), torch.from_numpy(targets), 16, TARGET_STEPS)
 
     assert np.array_equal(found.numpy(), encode(targets, 16))
 
