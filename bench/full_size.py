@@ -26,15 +26,23 @@ from torch import Tensor
 from bench import limits
 from bench.full_size_layout import CONFIG, write
 from bench.host import print_host
-from engine.model.cache import KVCache, Segment
+from engine.model.cache import KVPool
 from engine.model.checkpoint import load
 from engine.model.network import ErnieVL
-from engine.model.rope import text_positions
+from engine.serving import forward
+from engine.serving.blocks import Blocks
 from engine.serving.choices import ChoiceTrie
-from engine.serving.forward import prefill, trie_logits
-from engine.serving.prompts import EncodedPrompt
+from engine.serving.executor import Executor, blocks_for
+from engine.serving.features import Features
+from engine.serving.forward import Piece
+from engine.serving.jobs import ScoreJob
+from engine.serving.prompts import EncodedPrompt, PromptImage
+from engine.serving.requests import Priority
 
 PROMPT, STEPS = 256, 32
+BLOCKS = 65
+"""For a thousand tokens, and the one that is nobody's."""
+
 SIDE = 448
 RECIPE_TOKENS = 60
 CLASSES = ((70, 80, 2), (70, 90, 2), (71, 2), (72, 2), (73, 80, 2), (74, 2), (75, 76, 2))
@@ -44,18 +52,26 @@ FREE_BYTES = 18 * 2**30
 
 
 class Sequence:
-    """One text that grows, and its cache."""
+    """One text that grows, in a pool of its own."""
 
     def __init__(self, network: ErnieVL) -> None:
         self.network = network
-        self.cache = KVCache(network.config.text, 1024, network.dtype, network.device)
+        self.length = 0
+        self.table = list(range(1, BLOCKS))
+        self.pool = KVPool(network.config.text, BLOCKS, network.dtype, network.device)
 
     def feed(self, token_ids: Tensor) -> None:
-        """Compute the next tokens and the logits of the last."""
-        start = self.cache.length
-        positions = torch.arange(start, start + len(token_ids)).expand(3, -1)
-        hidden = self.network.decode(token_ids, positions, None, [Segment(len(token_ids), self.cache)])
-        self.network.logits(hidden[-1:])
+        """Compute a prompt's tokens, and the logits of the last."""
+        positions = torch.arange(self.length, self.length + len(token_ids)).expand(3, -1)
+        forward.read(self.network, self.pool, [Piece(token_ids, positions, self.length, self.table)])
+        self.length += len(token_ids)
+
+    def step(self, token_ids: Tensor) -> None:
+        """Compute one more token `[1]` and its logits, with the blocks that the text has so far."""
+        length = torch.tensor([self.length])
+        table = torch.tensor([self.table[: blocks_for(self.length + 1)]])
+        forward.write(self.network, self.pool, token_ids, length, table, length)
+        self.length += 1
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -72,7 +88,7 @@ def text_rates(network: ErnieVL) -> tuple[float, float]:
     sequence.feed(torch.tensor([5, 6, 7]))
     prompt = torch.randint(0, 100_000, (PROMPT,), generator=draw)
     reading = seconds(lambda: sequence.feed(prompt))
-    steps = [seconds(lambda: sequence.feed(torch.randint(0, 100_000, (1,)))) for _ in range(STEPS)]
+    steps = [seconds(lambda: sequence.step(torch.randint(0, 100_000, (1,)))) for _ in range(STEPS)]
     return PROMPT / reading, 1 / statistics.median(steps)
 
 
@@ -86,18 +102,21 @@ def verdict_prompt(network: ErnieVL) -> EncodedPrompt:
     """A recipe's words, then the frame."""
     patches, grid = picture()
     config = network.config
-    placeholders = [config.image_token_id] * (len(patches) // config.vision.spatial_merge_size**2)
-    ids = [*range(100, 100 + RECIPE_TOKENS), config.image_start_token_id, *placeholders]
+    tokens = len(patches) // config.vision.spatial_merge_size**2
+    ids = [*range(100, 100 + RECIPE_TOKENS), config.image_start_token_id, *[config.image_token_id] * tokens]
     ids.append(config.image_end_token_id)
-    positions, following = text_positions(ids, [grid], config)
-    return EncodedPrompt(torch.tensor(ids), positions, following, patches, (grid,))
+    return EncodedPrompt.of(ids, [PromptImage(b"frame", grid, tokens, lambda: patches)], config)
 
 
 def judge(network: ErnieVL) -> None:
-    """One verdict: the prompt, the frame, and the scores of seven classes."""
+    """One verdict: the prompt, the frame, and the scores of seven classes, with nothing computed before."""
     trie = ChoiceTrie.of(CLASSES)
-    sequences = prefill(network, [verdict_prompt(network)], [trie.nodes])
-    trie.log_probabilities(trie_logits(network, sequences, [trie])[0])
+    job = ScoreJob(verdict_prompt(network), Priority.VERDICT, None, received=0.0, trie=trie)
+    pool = KVPool(network.config.text, BLOCKS, network.dtype, network.device)
+    executor = Executor(network, pool, Blocks(BLOCKS), Features(network, 0))
+    for _, logits in executor.read([(job, job.length)]):
+        assert isinstance(logits, Tensor), logits
+        trie.log_probabilities(logits)
 
 
 def peer_rates(python: Path, scripts: Path, directory: Path, threads: int) -> tuple[float, float]:

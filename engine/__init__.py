@@ -1,8 +1,10 @@
 """The model and everything that makes it fast: `Engine` scores choices and writes reports."""
 
 from engine.errors import (
+    CacheCorrupt,
     CheckpointInvalid,
     ComputationFailed,
+    ConfigInvalid,
     DeadlinePassed,
     DeviceUnavailable,
     EngineClosed,
@@ -30,9 +32,11 @@ from engine.serving.requests import (
 )
 
 __all__ = [
+    "CacheCorrupt",
     "CheckpointInvalid",
     "Completion",
     "ComputationFailed",
+    "ConfigInvalid",
     "DeadlinePassed",
     "DeviceUnavailable",
     "Engine",

@@ -7,10 +7,12 @@ EngineError
 ├── DeadlinePassed      the request was late before any work was spent on it
 ├── CheckpointInvalid   files that do not make this network
 ├── CheckpointUnwritten a checkpoint that could not be written where it was to go
+├── ConfigInvalid       a setting of the engine that no device could follow
 ├── DeviceUnavailable   the asked-for device is not there
 ├── KernelUncompiled    the CUDA compiler refused a kernel
 ├── ComputationFailed   the network's output is not numbers
 ├── OutOfMemory         the device has no room for the request
+├── CacheCorrupt        the engine's own records of its memory contradict each other
 └── EngineClosed        the engine takes no more requests
 """
 
@@ -62,6 +64,12 @@ class CheckpointUnwritten(EngineError):
     code = "checkpoint_unwritten"
 
 
+class ConfigInvalid(EngineError):
+    """A setting of the engine is out of range."""
+
+    code = "config_invalid"
+
+
 class DeviceUnavailable(EngineError):
     """The device that was asked for cannot be used."""
 
@@ -84,6 +92,12 @@ class OutOfMemory(EngineError):
     """The device ran out of memory on this request."""
 
     code = "out_of_memory"
+
+
+class CacheCorrupt(EngineError):
+    """Blocks of the cache are counted wrongly: a defect of the engine, which must not go on."""
+
+    code = "cache_corrupt"
 
 
 class EngineClosed(EngineError):

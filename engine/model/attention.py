@@ -1,6 +1,6 @@
 """Grouped-query attention (Ainslie et al. 2023) over packed sequences.
 
-T tokens, H query heads, G key/value heads, D head size
+T tokens, n sequences of t each, H query heads, G key/value heads, D head size
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from engine.model.cache import Segment
+from engine.model.cache import Group, KVPool, Layout
 from engine.model.config import TextConfig
 from engine.model.rope import rotate_adjacent
 
@@ -26,39 +26,36 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, config.num_kv_heads * config.head_dim, bias=False)
         self.o_proj = nn.Linear(config.num_heads * config.head_dim, config.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], segments: Sequence[Segment]) -> Tensor:
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], layout: Layout) -> Tensor:
         """`[T, hidden] -> [T, hidden]`; `rotation` holds cosines and sines `[T, D]`."""
         q = rotate_adjacent(self.q_proj(x).unflatten(-1, (-1, self.head_dim)), *rotation)
         k = rotate_adjacent(self.k_proj(x).unflatten(-1, (-1, self.head_dim)), *rotation)
         v = self.v_proj(x).unflatten(-1, (-1, self.head_dim))
-        mixed = torch.cat(
-            [
-                self._attend(segment, *parts)
-                for segment, *parts in zip(segments, *(_split(t, segments) for t in (q, k, v)), strict=True)
-            ]
-        )
-        out: Tensor = self.o_proj(mixed.flatten(1))
+        if layout.pool is not None and layout.slots is not None:
+            layout.pool.store(self.layer, layout.slots, k, v)
+        parts = zip(layout.groups, *(_split(part, layout.groups) for part in (q, k, v)), strict=True)
+        mixed = [self._attend(layout.pool, *part) for part in parts]
+        out: Tensor = self.o_proj((mixed[0] if len(mixed) == 1 else torch.cat(mixed)).flatten(1))
         return out
 
-    def _attend(self, segment: Segment, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend with one sequence: `[t, H, D]`, `[t, G, D]`, `[t, G, D]` -> `[t, H, D]`."""
-        mask = segment.visible(q.device)
-        causal = segment.is_causal
-        if segment.cache is not None:
-            k, v = segment.cache.append(self.layer, k, v)
+    def _attend(self, pool: KVPool | None, group: Group, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend with the sequences of a group, each by itself: `[n t, H, D]` -> `[n t, H, D]`."""
+        q, k, v = (part.unflatten(0, (group.count, group.length)) for part in (q, k, v))
+        if pool is not None and group.slots is not None:
+            k, v = pool.read(self.layer, group.slots)
         mixed = scaled_dot_product_attention(
-            q.transpose(0, 1)[None],
-            k.transpose(0, 1)[None],
-            v.transpose(0, 1)[None],
-            attn_mask=mask,
-            is_causal=causal,
+            q.transpose(1, 2),
+            k.transpose(1, 2),
+            v.transpose(1, 2),
+            attn_mask=group.mask,
+            is_causal=group.mask is None,
             enable_gqa=True,
         )
-        return mixed[0].transpose(0, 1)
+        return mixed.transpose(1, 2).flatten(0, 1)
 
 
-def _split(x: Tensor, segments: Sequence[Segment]) -> tuple[Tensor, ...]:
-    return x.split([segment.length for segment in segments])
+def _split(x: Tensor, groups: Sequence[Group]) -> tuple[Tensor, ...]:
+    return x.split([group.tokens for group in groups])
 
 
 def attend_within(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:

@@ -1,11 +1,9 @@
 """The decoder: a stack of pre-norm layers, dense or mixture of experts."""
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
 from engine.model.attention import Attention
-from engine.model.cache import Segment
+from engine.model.cache import Layout
 from engine.model.config import ModelConfig, TextConfig
 from engine.model.embedding import Embedding
 from engine.model.experts import MixtureOfExperts
@@ -29,10 +27,10 @@ class DecoderLayer(nn.Module):
         )
 
     def forward(
-        self, x: Tensor, rotation: tuple[Tensor, Tensor], segments: Sequence[Segment], vision_tokens: Tensor
+        self, x: Tensor, rotation: tuple[Tensor, Tensor], layout: Layout, vision_tokens: Tensor
     ) -> Tensor:
         """`[T, hidden] -> [T, hidden]`."""
-        x = x + self.self_attn(self.input_layernorm(x), rotation, segments)
+        x = x + self.self_attn(self.input_layernorm(x), rotation, layout)
         normed = self.post_attention_layernorm(x)
         if isinstance(self.mlp, MixtureOfExperts):
             return x + self.mlp(normed, vision_tokens)
@@ -50,15 +48,10 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(text, i) for i in range(text.num_layers))
         self.norm = RMSNorm(text.hidden_size, text.rms_norm_eps)
 
-    def forward(
-        self, x: Tensor, positions: Tensor, segments: Sequence[Segment], vision_tokens: Tensor
-    ) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor, layout: Layout, vision_tokens: Tensor) -> Tensor:
         """Embedded tokens `[T, hidden]` of packed sequences at positions `[3, T]` -> states `[T, hidden]`."""
         rotation = text_rotation(positions, self.config)
         for layer in self.layers:
-            x = layer(x, rotation, segments, vision_tokens)
-        for segment in segments:
-            if segment.cache is not None:
-                segment.cache.advance(segment.length)
+            x = layer(x, rotation, layout, vision_tokens)
         out: Tensor = self.norm(x)
         return out

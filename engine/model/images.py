@@ -80,6 +80,12 @@ class ImageProcessor:
         """How many tokens of the prompt an image of this grid takes."""
         return grid[0] * grid[1] * grid[2] // self.merge**2
 
+    def grid(self, pixels: Pixels) -> Grid:
+        """The grid of patches that an RGB image will be cut into; raises ImageInvalid for any other array."""
+        _check(pixels)
+        height, width = self.size(*pixels.shape[:2])
+        return 1, height // self.patch, width // self.patch
+
     def patches(self, pixels: Pixels) -> tuple[Tensor, Grid]:
         """`[H, W, 3]` uint8 RGB -> patches `[N, 588]` fp32 in merge-block order, and the grid.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from engine.model.cache import Segment
+from engine.model.cache import Layout
 from engine.model.config import ModelConfig
 from engine.model.decoder import Decoder
 from engine.model.resampler import Resampler
@@ -49,7 +49,8 @@ class ErnieVL(nn.Module):
         sizes: list[Grid] = [] if grids is None else [(t, h, w) for t, h, w in grids.tolist()]
         positions, _ = text_positions(token_ids.tolist(), sizes, self.config)
         images = None if patches is None else self.see(patches, sizes)
-        hidden = self.decode(token_ids, positions.to(token_ids.device), images, [Segment(len(token_ids))])
+        layout = Layout.causal([len(token_ids)])
+        hidden = self.decode(token_ids, positions.to(token_ids.device), images, layout)
         return self.logits(hidden)
 
     def see(self, patches: Tensor, grids: Sequence[Grid]) -> Tensor:
@@ -57,17 +58,24 @@ class ErnieVL(nn.Module):
         out: Tensor = self.resampler_model(self.vision_model(patches.to(self.dtype), grids))
         return out
 
-    def decode(
-        self, token_ids: Tensor, positions: Tensor, images: Tensor | None, segments: Sequence[Segment]
-    ) -> Tensor:
+    def decode(self, token_ids: Tensor, positions: Tensor, images: Tensor | None, layout: Layout) -> Tensor:
         """Hidden states `[T, hidden]` of packed sequences; `images` `[M, hidden]` replace placeholders."""
         x = self.decoder.embed_tokens(token_ids).to(self.dtype)
         if images is not None:
             places = (token_ids == self.config.image_token_id).nonzero()[:, 0]
             assert len(places) == len(images), f"{len(places)} placeholders for {len(images)} image tokens"
             x = x.index_copy(0, places, images.to(x.dtype))
-        out: Tensor = self.decoder(x, positions, segments, self._vision_tokens(token_ids))
+        out: Tensor = self.decoder(x, positions, layout, self._vision_tokens(token_ids))
         return out
+
+    def write(self, token_ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+        """Logits `[n, V]` behind one more token of each of n texts, ids `[n]` at `positions` `[n]`.
+
+        A token that is written is never an image's, so the shapes of the pass depend on the layout alone.
+        """
+        x = self.decoder.embed_tokens(token_ids).to(self.dtype)
+        no_vision = torch.empty(0, dtype=torch.long, device=x.device)
+        return self.logits(self.decoder(x, positions.expand(3, -1), layout, no_vision))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states `[t, hidden]` -> logits `[t, V]`."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -10,15 +11,21 @@ from typing import Self, TypeVar
 import torch
 
 from engine.errors import EngineError
+from engine.model.cache import KVPool
 from engine.model.checkpoint import load
 from engine.model.config import ModelConfig
 from engine.model.tensors import digest_of
 from engine.model.tokenizer import THINK_END
-from engine.serving.choices import choice_trie
+from engine.serving.blocks import Blocks
+from engine.serving.choices import ChoiceTrie, choice_trie
 from engine.serving.device import resolve_device, resolve_dtype
+from engine.serving.executor import Executor
+from engine.serving.features import Features
 from engine.serving.grammar import GrammarBook, Schema, guide_of
 from engine.serving.jobs import Job, ScoreJob, WriteJob, check_deadline
 from engine.serving.loop import Loop
+from engine.serving.memory import CONTEXTS_A_REQUEST, cache_budget
+from engine.serving.pace import limits
 from engine.serving.prompts import PromptEncoder
 from engine.serving.reasoning import Marks, Writer
 from engine.serving.requests import (
@@ -52,22 +59,28 @@ class Engine:
             torch.set_num_threads(config.threads)
         directory = Path(config.checkpoint)
         network = load(directory, dtype, device, config.progress)
-        positions = network.config.text.max_positions
-        max_model_len = min(config.max_model_len or positions, positions)
-        self._encoder = PromptEncoder(directory, network.config, max_model_len)
+        text = network.config.text
+        context = min(config.max_model_len or text.max_positions, text.max_positions)
+        most = CONTEXTS_A_REQUEST * config.max_batch * context
+        self._budget = cache_budget(text, dtype, device, config.cache_bytes, most)
+        features = Features(network, self._budget.feature_bytes if config.reuse else 0)
+        self._encoder = PromptEncoder(directory, network.config, context, features.__contains__)
         self._tokenizer = self._encoder.tokenizer
-        self._guide = guide_of(self._tokenizer, network.config.text.vocab_size)
+        self._guide = guide_of(self._tokenizer, text.vocab_size)
         self._grammars = GrammarBook(self._guide)
         self._marks = self._read_marks(network.config)
+        self._trie = lru_cache(maxsize=64)(self._build_trie)
         self.info = EngineInfo(
             model_name=directory.resolve().name,
             checkpoint_digest=digest_of(directory),
             device=str(device),
             dtype=str(dtype).removeprefix("torch."),
             parameters=network.weight_count,
-            max_model_len=max_model_len,
+            max_model_len=min(context, self._budget.tokens),
         )
-        self._loop = Loop(network)
+        pool = KVPool(text, self._budget.blocks, dtype, device)
+        executor = Executor(network, pool, Blocks(self._budget.blocks, config.reuse), features)
+        self._loop = Loop(executor, limits(network, config))
 
     def score(
         self,
@@ -84,7 +97,7 @@ class Engine:
         received = time.monotonic()
 
         def prepare() -> ScoreJob:
-            trie = choice_trie(choices, self._tokenizer)
+            trie = self._trie(choices if isinstance(choices, str) else tuple(choices))
             encoded = self._encoder.encode(prompt, thinking=False, answer_tokens=trie.nodes)
             return ScoreJob(encoded, priority, deadline, received, trie=trie)
 
@@ -129,6 +142,10 @@ class Engine:
         """Whether it can go on; False after a failure that no request explains, as `stats` tells it."""
         return self.stats().failure is None
 
+    def check_integrity(self) -> None:
+        """Compare the accounts of the cache's blocks with one another; raises CacheCorrupt, EngineClosed."""
+        self._loop.check_integrity().result()
+
     def close(self, drain: bool = True) -> None:
         """Take no more requests and end: after all that wait, or at once, failing them with EngineClosed."""
         self._loop.close(drain)
@@ -146,12 +163,16 @@ class Engine:
         try:
             check_deadline(deadline)
             job = prepare()
+            self._budget.check(job.prompt.length, job.longest)
         except EngineError as fault:
             refused: Future[Result] = Future()
             refused.set_exception(fault)
             return refused
         self._loop.submit(job)
         return job.future
+
+    def _build_trie(self, choices: Sequence[str]) -> ChoiceTrie:
+        return choice_trie(choices, self._tokenizer)
 
     def _decoder(self) -> TextDecoder:
         return TextDecoder(self._guide, self._tokenizer.control)

@@ -1,93 +1,100 @@
-"""Passes through the network for requests: prompts, tries of choices, and single tokens."""
+"""Passes through the network for many sequences at once: pieces of prompts, or one more token of each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
-from engine.errors import ComputationFailed
-from engine.model.cache import KVCache, Segment
+from engine.model.cache import Group, KVPool, Layout, slots_of
 from engine.model.network import ErnieVL
-from engine.serving.choices import ChoiceTrie
-from engine.serving.prompts import EncodedPrompt
 
 
-@dataclass(eq=False)
-class Sequenced:
-    """A prompt whose keys and values are cached; `last` `[hidden]` is the state of its newest token."""
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """New tokens of one sequence: ids `[t]` and positions `[3, t]`, behind `past` computed ones.
 
-    cache: KVCache
-    last: Tensor
-    next_position: int
+    `table` are the sequence's blocks, `images` the features of the placeholders in their order. With a `tree`
+    `[n, n]` the last n tokens see all before them, and one another as it says. The logits of the last
+    `wanted` tokens are asked for.
+    """
+
+    token_ids: Tensor
+    positions: Tensor
+    past: int
+    table: Sequence[int]
+    images: Sequence[Tensor] = field(default_factory=tuple)
+    tree: Tensor | None = None
+    wanted: int = 1
+
+    @property
+    def length(self) -> int:
+        """New tokens."""
+        return len(self.token_ids)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Pieces that agree in it attend in one call."""
+        return self.length, self.past, id(self.tree)
+
+    def mask(self) -> Tensor | None:
+        """What each new token sees, `[t, past + t]`; None is causal."""
+        if self.past == 0 and self.tree is None:
+            return None
+        mask = torch.ones(self.length, self.past + self.length, dtype=torch.bool).tril(self.past)
+        if self.tree is not None:
+            nodes = len(self.tree)
+            mask[-nodes:, -nodes:] = self.tree
+        return mask
 
 
-def prefill(network: ErnieVL, prompts: Sequence[EncodedPrompt], room: Sequence[int]) -> list[Sequenced]:
-    """Compute the prompts in one packed pass, with `room` for that many further tokens behind each."""
-    device = network.device
-    dtype = network.dtype
-    text = network.config.text
-    caches = [
-        KVCache(text, prompt.length + more, dtype, device) for prompt, more in zip(prompts, room, strict=True)
-    ]
+def read(network: ErnieVL, pool: KVPool, pieces: Sequence[Piece]) -> list[Tensor]:
+    """Compute pieces of any lengths in one packed pass; logits `[wanted, V]` of each.
+
+    A piece may stand behind blocks that another fills in the same pass: a layer stores all keys first.
+    """
+    order = sorted(range(len(pieces)), key=lambda index: pieces[index].shape)
+    packed = [pieces[index] for index in order]
+    images = [features for piece in packed for features in piece.images]
     hidden = network.decode(
-        torch.cat([prompt.token_ids for prompt in prompts]).to(device),
-        torch.cat([prompt.positions for prompt in prompts], dim=1).to(device),
-        _images(network, prompts),
-        [Segment(prompt.length, cache) for prompt, cache in zip(prompts, caches, strict=True)],
+        torch.cat([piece.token_ids for piece in packed]).to(pool.device),
+        torch.cat([piece.positions for piece in packed], dim=1).to(pool.device),
+        torch.cat(images) if images else None,
+        _layout(pool, packed),
     )
-    parts = hidden.split([prompt.length for prompt in prompts])
-    return [
-        Sequenced(cache, part[-1], prompt.next_position)
-        for cache, part, prompt in zip(caches, parts, prompts, strict=True)
-    ]
+    parts = hidden.split([piece.length for piece in packed])
+    wanted = [part[-piece.wanted :] for part, piece in zip(parts, packed, strict=True)]
+    logits = network.logits(torch.cat(wanted)).split([piece.wanted for piece in packed])
+    return [part for _, part in sorted(zip(order, logits, strict=True), key=lambda pair: pair[0])]
 
 
-def _images(network: ErnieVL, prompts: Sequence[EncodedPrompt]) -> Tensor | None:
-    patches = [prompt.patches for prompt in prompts if prompt.patches is not None]
-    if not patches:
-        return None
-    grids = [grid for prompt in prompts for grid in prompt.grids]
-    return network.see(torch.cat(patches).to(network.device), grids)
-
-
-def trie_logits(
-    network: ErnieVL, sequences: Sequence[Sequenced], tries: Sequence[ChoiceTrie]
-) -> list[Tensor]:
-    """Logits `[1 + n, V]` of each prompt's last token and of the nodes of its trie, in one packed pass."""
-    device = network.device
-    depths = [trie.depths + sequence.next_position for trie, sequence in zip(tries, sequences, strict=True)]
-    hidden = network.decode(
-        torch.cat([trie.token_ids for trie in tries]).to(device),
-        torch.cat(depths).expand(3, -1).to(device),
-        None,
-        [
-            Segment(trie.nodes, sequence.cache, trie.tree.to(device))
-            for trie, sequence in zip(tries, sequences, strict=True)
-        ],
-    )
-    parts = hidden.split([trie.nodes for trie in tries])
-    return [
-        network.logits(torch.cat((sequence.last[None], part)))
-        for sequence, part in zip(sequences, parts, strict=True)
-    ]
-
-
-def append(network: ErnieVL, sequence: Sequenced, token_ids: Sequence[int]) -> None:
-    """Compute the next tokens of a sequence."""
-    device = network.device
-    first = sequence.next_position
-    positions = torch.arange(first, first + len(token_ids), device=device).expand(3, -1)
-    segment = Segment(len(token_ids), sequence.cache)
-    hidden = network.decode(torch.tensor(token_ids, device=device), positions, None, [segment])
-    sequence.last = hidden[-1]
-    sequence.next_position += len(token_ids)
-
-
-def finite(logits: Tensor) -> Tensor:
-    """The logits in fp32; raises ComputationFailed where they are not numbers."""
-    if not torch.isfinite(logits).all():
-        raise ComputationFailed(
-            "the network's output is not finite", "use another precision, and check the checkpoint's files"
+def _layout(pool: KVPool, packed: Sequence[Piece]) -> Layout:
+    groups, new = [], []
+    for (length, past, _), run in groupby(packed, key=lambda piece: piece.shape):
+        alike = list(run)
+        end = past + length
+        blocks = torch.tensor([list(piece.table) for piece in alike], device=pool.device)
+        slots = slots_of(blocks)[:, :end]
+        mask = alike[0].mask()
+        groups.append(
+            Group(
+                len(alike),
+                length,
+                slots if past else None,
+                None if mask is None else mask[None, None].to(pool.device),
+            )
         )
-    return logits.float()
+        new.append(slots[:, past:].flatten())
+    return Layout(tuple(groups), pool, torch.cat(new))
+
+
+def write(
+    network: ErnieVL, pool: KVPool, token_ids: Tensor, positions: Tensor, tables: Tensor, lengths: Tensor
+) -> Tensor:
+    """Decode n running sequences by one token: ids, positions and `lengths` `[n]`, tables `[n, B]`.
+
+    Logits `[n, V]`. All shapes depend on n and B alone, and nothing is read back from the device. A row that
+    only fills the shape up has nobody's block in its table and length 0.
+    """
+    return network.write(token_ids, positions, Layout.next_tokens(pool, tables, lengths))

@@ -2,14 +2,16 @@
 
 import json
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from llguidance import LLMatcher, LLTokenizer
 from torch import Tensor
 
 from engine.errors import PromptInvalid
 from engine.model.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
 
 Schema = dict[str, Any]
 
@@ -19,7 +21,7 @@ BITS_A_WORD = 32
 class Grammar:
     """Where in the schema one output stands: which tokens may follow, and whether it is complete."""
 
-    def __init__(self, matcher: LLMatcher) -> None:
+    def __init__(self, matcher: "LLMatcher") -> None:
         self._matcher = matcher
 
     def mask(self, logits: Tensor) -> Tensor:
@@ -40,15 +42,17 @@ class Grammar:
         return bool(self._matcher.is_stopped())
 
 
-def guide_of(tokenizer: Tokenizer, vocab_size: int) -> LLTokenizer:
+def guide_of(tokenizer: Tokenizer, vocab_size: int) -> "LLTokenizer":
     """The vocabulary as llguidance sees it, as wide as the logits; ids without a token are never allowed."""
+    from llguidance import LLTokenizer  # noqa: PLC0415 - a program that only loads networks needs none of it
+
     return LLTokenizer(tokenizer.to_json(), n_vocab=vocab_size, eos_token=tokenizer.eos_id)
 
 
 class GrammarBook:
     """Compiles schemas for one vocabulary, and keeps the last ones."""
 
-    def __init__(self, guide: LLTokenizer) -> None:
+    def __init__(self, guide: "LLTokenizer") -> None:
         self._guide = guide
         self._compiled = lru_cache(maxsize=16)(self._compile)
 
@@ -56,7 +60,9 @@ class GrammarBook:
         """A grammar at its start. Raises PromptInvalid for a schema that cannot be followed."""
         return Grammar(self._compiled(json.dumps(schema)).deep_copy())
 
-    def _compile(self, schema: str) -> LLMatcher:
+    def _compile(self, schema: str) -> "LLMatcher":
+        from llguidance import LLMatcher  # noqa: PLC0415 - as above
+
         # Compact: spaces between the tokens of JSON cost tokens and say nothing.
         source = LLMatcher.grammar_from_json_schema(
             schema, overrides={"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}

@@ -1,18 +1,19 @@
-"""Requests on their way through the loop."""
+"""Requests on their way through the loop, and what of them is computed."""
 
 import time
-from collections.abc import Generator
+from abc import ABC, abstractmethod
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor
 
 from engine.errors import DeadlinePassed
-from engine.model.network import ErnieVL
+from engine.model.cache import BLOCK_TOKENS
 from engine.serving.choices import ChoiceTrie
-from engine.serving.forward import append, finite, prefill
-from engine.serving.prompts import EncodedPrompt
+from engine.serving.forward import Piece
+from engine.serving.prompts import EncodedPrompt, PromptImage
 from engine.serving.reasoning import Writer
 from engine.serving.requests import Completion, Priority, Scores, Timings
 
@@ -20,10 +21,11 @@ Result = TypeVar("Result")
 
 
 @dataclass(eq=False)
-class Job(Generic[Result]):
+class Job(ABC, Generic[Result]):
     """A request, its future, and when things happened to it; moments are those of `time.monotonic()`.
 
-    `number` is its place among the requests of its priority.
+    `number` is its place among all requests. Of its tokens the first `computed` have their keys and values in
+    `blocks`; `features` are those of its images that its prompt still needs.
     """
 
     prompt: EncodedPrompt
@@ -35,12 +37,74 @@ class Job(Generic[Result]):
     submitted: float = field(default_factory=time.monotonic)
     started: float | None = None
     prefilled: float | None = None
+    blocks: list[int] = field(default_factory=list)
+    computed: int = 0
+    reused: int = 0
+    features: dict[bytes, Tensor] = field(default_factory=dict)
+
+    @property
+    @abstractmethod
+    def length(self) -> int:
+        """Tokens to compute before it can go on, those computed among them."""
+
+    @property
+    @abstractmethod
+    def longest(self) -> int:
+        """Tokens it may ever need in the cache."""
+
+    @property
+    @abstractmethod
+    def tail(self) -> int:
+        """The last tokens, which are computed in one piece and whose logits it reads."""
+
+    @property
+    def reserved(self) -> int:
+        """Tokens it must have blocks for when it begins: a verdict never waits for any later."""
+        return self.longest if self.priority is Priority.VERDICT else self.length
+
+    @property
+    def shareable(self) -> tuple[bytes, ...]:
+        """What names the blocks that it may find computed: all but the prompt's last token."""
+        return self.prompt.chain[: (self.prompt.length - 1) // BLOCK_TOKENS]
+
+    @abstractmethod
+    def tokens(self, start: int, end: int) -> tuple[Tensor, Tensor]:
+        """Ids `[t]` and positions `[3, t]` from `start` on."""
+
+    @abstractmethod
+    def conclude(self, logits: Tensor) -> Result | None:
+        """Take finite logits `[tail, V]`; None where there is more to compute."""
+
+    @property
+    def tree(self) -> Tensor | None:
+        """Which of its last tokens see one another, where that is not all before them."""
+        return None
 
     def start(self) -> None:
-        """Note the first work on it. Raises DeadlinePassed where it would come too late."""
+        """Note the first work on it."""
         if self.started is None:
-            check_deadline(self.deadline)
             self.started = time.monotonic()
+
+    def images(self, tokens: int) -> list[PromptImage]:
+        """The images among its next tokens."""
+        end = self.computed + tokens
+        spans = zip(self.prompt.images, self.prompt.starts, strict=True)
+        return [image for image, start in spans if start < end and start + image.tokens > self.computed]
+
+    def piece(self, tokens: int) -> Piece:
+        """Its next tokens, ready to compute."""
+        start, end = self.computed, self.computed + tokens
+        token_ids, positions = self.tokens(start, end)
+        is_last = end == self.length
+        return Piece(
+            token_ids,
+            positions,
+            past=start,
+            table=self.blocks,
+            images=self._seen(start, end),
+            tree=self.tree if is_last else None,
+            wanted=self.tail if is_last else 1,
+        )
 
     def timings(self) -> Timings:
         """Where the time went, up to now."""
@@ -52,6 +116,18 @@ class Job(Generic[Result]):
             prefill=self.prefilled - self.started,
             decode=time.monotonic() - self.prefilled,
         )
+
+    def _seen(self, start: int, end: int) -> list[Tensor]:
+        """The features of the placeholders among the tokens from `start` to `end`."""
+        parts = []
+        for image, first in zip(self.prompt.images, self.prompt.starts, strict=True):
+            begin, stop = max(start, first), min(end, first + image.tokens)
+            if begin < stop:
+                parts.append(self.features[image.digest][begin - first : stop - first])
+        return parts
+
+
+AnyJob = Job[Any]
 
 
 def check_deadline(deadline: float | None) -> None:
@@ -66,43 +142,82 @@ def check_deadline(deadline: float | None) -> None:
 
 @dataclass(eq=False, kw_only=True)
 class ScoreJob(Job[Scores]):
-    """Asks for the log-probabilities of choices."""
+    """Asks for the log-probabilities of choices; their trie is computed with the end of the prompt."""
 
     trie: ChoiceTrie
 
+    @property
+    def length(self) -> int:
+        """Prompt and trie."""
+        return self.prompt.length + self.trie.nodes
+
+    @property
+    def longest(self) -> int:
+        """As above."""
+        return self.length
+
+    @property
+    def tail(self) -> int:
+        """The prompt's last token, and the trie."""
+        return 1 + self.trie.nodes
+
+    @property
+    def tree(self) -> Tensor:
+        """Each node of the trie sees its ancestors."""
+        return self.trie.tree
+
+    def tokens(self, start: int, end: int) -> tuple[Tensor, Tensor]:
+        """The trie's first nodes all take the position behind the prompt."""
+        prompt = self.prompt
+        depths = (self.trie.depths + prompt.next_position).expand(3, -1)
+        token_ids = torch.cat((prompt.token_ids, self.trie.token_ids))
+        return token_ids[start:end], torch.cat((prompt.positions, depths), dim=1)[:, start:end]
+
     def conclude(self, logits: Tensor) -> Scores:
-        """The scores from the logits `[1 + n, V]` of prompt and trie; raises ComputationFailed."""
-        return Scores(self.trie.log_probabilities(finite(logits)), self.prompt.length, self.timings())
+        """The scores."""
+        return Scores(self.trie.log_probabilities(logits), self.prompt.length, self.timings())
 
 
 @dataclass(eq=False, kw_only=True)
 class WriteJob(Job[Completion]):
-    """Asks for an output of up to `max_tokens`."""
+    """Asks for an output of up to `max_tokens`; `written` are those chosen so far."""
 
     writer: Writer
     max_tokens: int
-    _steps: Generator[None, None, Completion] | None = None
+    written: list[int] = field(default_factory=list)
 
-    def step(self, network: ErnieVL) -> Completion | None:
-        """Compute one step: the prompt, or one further token. None while there is more to write."""
-        if self._steps is None:
-            self._steps = self._write(network)
-        try:
-            next(self._steps)
-        except StopIteration as end:
-            completion: Completion = end.value
-            return completion
-        return None
+    @property
+    def length(self) -> int:
+        """Prompt and what is written."""
+        return self.prompt.length + len(self.written)
 
-    def _write(self, network: ErnieVL) -> Generator[None, None, Completion]:
-        sequence = prefill(network, [self.prompt], [self.max_tokens])[0]
-        self.prefilled = time.monotonic()
-        while True:
-            yield
-            token_ids = self.writer.choose(finite(network.logits(sequence.last)))
-            if self.writer.finish_reason is not None:
-                break
-            append(network, sequence, token_ids)
+    @property
+    def longest(self) -> int:
+        """With all that may be written."""
+        return self.prompt.length + self.max_tokens
+
+    @property
+    def tail(self) -> int:
+        """The newest token, which the next one follows."""
+        return 1
+
+    def tokens(self, start: int, end: int) -> tuple[Tensor, Tensor]:
+        """What is written stands behind the prompt, on all three axes."""
+        prompt, count = self.prompt, len(self.written)
+        token_ids = torch.cat((prompt.token_ids, torch.tensor(self.written, dtype=torch.long)))
+        behind = torch.arange(prompt.next_position, prompt.next_position + count).expand(3, -1)
+        return token_ids[start:end], torch.cat((prompt.positions, behind), dim=1)[:, start:end]
+
+    def next_token(self) -> tuple[int, int]:
+        """The first token that is not computed, and its position."""
+        place = self.computed - self.prompt.length
+        return self.written[place], self.prompt.next_position + place
+
+    def conclude(self, logits: Tensor) -> Completion | None:
+        """The output, once it is complete."""
+        self.written.extend(self.writer.choose(logits[-1]))
+        if self.writer.finish_reason is None:
+            return None
         return Completion(
             reasoning=self.writer.reasoning.text.strip("\n"),
             content=self.writer.content.text,

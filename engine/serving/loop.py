@@ -1,77 +1,92 @@
-"""The one thread that owns the device: verdicts first, then reports one step at a time."""
+"""The one thread that owns the device: it has each step decided, carries it out, and hands answers on."""
 
-import heapq
 import itertools
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
+from concurrent.futures import Future
 
 import torch
+from torch import Tensor
 
-from engine.errors import EngineClosed, EngineError, OutOfMemory
-from engine.model.network import ErnieVL
-from engine.serving.forward import prefill, trie_logits
-from engine.serving.jobs import Job, ScoreJob, WriteJob
-from engine.serving.requests import Completion, EngineStats, Priority, PriorityStats, Room, Scores
+from engine.errors import CacheCorrupt, EngineClosed, EngineError
+from engine.serving.executor import Executor, device_errors
+from engine.serving.jobs import AnyJob, WriteJob
+from engine.serving.queues import Queues, reason_to_drop
+from engine.serving.requests import EngineStats, Priority, Room
+from engine.serving.scheduler import Limits, decide
+from engine.serving.statistics import Outcome, StepStatistics
 
-LARGEST_BATCH = 8
-"""Scores computed together: more would make the first of them wait too long for the last."""
+CHECK_SECONDS = 10.0
+"""An engine that has had nothing to do for so long checks its accounts."""
 
-SMALLER_REQUEST = "use smaller images, a shorter answer, or a device with more memory"
-
-AnyJob = Job[Any]
+BATCHES_AHEAD = 2
+"""The engine has room for the batch that it computes, and for the next one."""
 
 
 class Loop:
-    """Serves jobs by priority, then by arrival; unfinished writing goes back to its place after a step."""
+    """Serves jobs until it is closed; the queues are touched under the lock only."""
 
-    def __init__(self, network: ErnieVL) -> None:
-        self._network = network
+    def __init__(self, executor: Executor, limits: Limits) -> None:
+        self._executor = executor
+        self._limits = limits
         self._changed = threading.Condition()
-        self._waiting: list[tuple[Priority, int, AnyJob]] = []
+        self._queues = Queues()
+        self._checks: list[Future[None]] = []
+        self._steps = StepStatistics()
         self._numbers = itertools.count()
-        self._running: list[AnyJob] = []
         self._refusal: EngineClosed | None = None
+        self._failure: str | None = None
         self._stopping = False
-        self._unfinished: Counter[Priority] = Counter()
-        self._counts = {priority: PriorityStats() for priority in Priority}
-        self._failed = False
         self._thread = threading.Thread(target=self._run, name="lynceus-engine", daemon=True)
         self._thread.start()
 
     def submit(self, job: AnyJob) -> None:
         """Queue a job; a closed loop ends it at once with EngineClosed."""
         with self._changed:
-            self._unfinished[job.priority] += 1
             job.number = next(self._numbers)
             if self._refusal is None:
-                heapq.heappush(self._waiting, (job.priority, job.number, job))
+                self._queues[job.priority].add(job)
                 self._changed.notify()
                 return
         self._end(job, self._refusal)
 
     def stats(self) -> EngineStats:
-        """Counts since the start."""
+        """What it does now and has done since the start."""
         with self._changed:
-            return EngineStats(
-                verdicts=self._lane(Priority.VERDICT),
-                reports=self._lane(Priority.REPORT),
-                failure=self._refusal.detail if self._failed and self._refusal else None,
-            )
+            verdicts, reports = (self._queues[priority].stats() for priority in Priority)
+        blocks, features, times = self._executor.blocks, self._executor.features, self._steps.read()
+        return EngineStats(
+            verdicts=verdicts,
+            reports=reports,
+            steps=times.steps,
+            step_p50=times.p50,
+            step_p95=times.p95,
+            step_age=times.age,
+            batch_mean=times.batch_mean,
+            tokens_per_second=times.tokens_per_second,
+            cache_bytes=self._executor.pool.nbytes,
+            cache_blocks=blocks.count,
+            cache_blocks_used=blocks.count - blocks.free,
+            cache_blocks_kept=blocks.kept,
+            images_seen=features.seen,
+            images_reused=features.reused,
+            failure=self._failure,
+        )
 
     def room(self) -> Room:
-        """Requests that fit into the next batches."""
+        """Requests that fit into the present batch and the next."""
+        most = BATCHES_AHEAD * self._limits.batch
         with self._changed:
-            verdicts, reports = (self._unfinished[priority] for priority in Priority)
-        return Room(max(0, 2 * LARGEST_BATCH - verdicts), max(0, LARGEST_BATCH - reports))
+            verdicts, reports = (len(self._queues[priority].jobs) for priority in Priority)
+        return Room(max(0, most - verdicts), max(0, most - reports))
 
-    def _lane(self, priority: Priority) -> PriorityStats:
-        running = sum(job.priority is priority for job in self._running)
-        return replace(self._counts[priority], waiting=self._unfinished[priority] - running, running=running)
+    def check_integrity(self) -> Future[None]:
+        """Have the accounts of the blocks compared after this step; the future holds CacheCorrupt, if any."""
+        check: Future[None] = Future()
+        with self._changed:
+            self._checks.append(check)
+            self._changed.notify()
+        return check
 
     def close(self, drain: bool) -> None:
         """Take no more jobs and wait for the thread to end: after all jobs, or after the present step."""
@@ -85,104 +100,116 @@ class Loop:
     def _run(self) -> None:
         try:
             with torch.inference_mode():
-                while self._take():
-                    self._serve(list(self._running))
+                while self._wait():
+                    if self._drop():
+                        self._step()
         except BaseException as fault:
             # A fault that no request explains leaves the device in doubt: say so to every caller, loudly.
             with self._changed:
-                self._failed = True
-                self._refusal = EngineClosed(f"the engine failed: {fault!r}", "restart the process")
+                self._failure = f"the engine failed: {fault!r}"
+                self._refusal = EngineClosed(self._failure, "restart the process")
             raise
         finally:
             self._abandon()
 
-    def _take(self) -> bool:
-        """Wait for jobs and make the first the running ones, waiting scores together; False at the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._refusal)
-            if self._stopping or not self._waiting:
+    def _wait(self) -> bool:
+        """Wait until there is something to do, checking the accounts meanwhile; False at the end."""
+        while True:
+            with self._changed:
+                woken = self._changed.wait_for(
+                    lambda: self._queues.jobs or self._checks or self._refusal, timeout=CHECK_SECONDS
+                )
+                checks, self._checks = self._checks, []
+                is_busy = bool(self._queues.jobs)
+            if checks or not woken:
+                self._check(checks)
+            if self._stopping or (self._refusal is not None and not is_busy):
                 return False
-            self._running = [heapq.heappop(self._waiting)[2]]
-            while self._scores_follow():
-                self._running.append(heapq.heappop(self._waiting)[2])
-            return True
+            if is_busy:
+                return True
 
-    def _scores_follow(self) -> bool:
-        batch, rest = self._running, self._waiting
-        return (
-            len(batch) < LARGEST_BATCH
-            and bool(rest)
-            and isinstance(batch[0], ScoreJob)
-            and isinstance(rest[0][2], ScoreJob)
-        )
-
-    def _serve(self, jobs: Sequence[AnyJob]) -> None:
-        ready = [job for job in jobs if self._starts(job)]
-        for job in ready:
-            if isinstance(job, WriteJob):
-                self._advance(job)
-        if scores := [job for job in ready if isinstance(job, ScoreJob)]:
-            self._score(scores)
-
-    def _starts(self, job: AnyJob) -> bool:
-        """False for a job that its caller has cancelled, or that is too late; it is ended here."""
+    def _check(self, checks: list[Future[None]]) -> None:
         try:
-            job.start()
-        except EngineError as late:
-            self._end(job, late)
-            return False
-        if job.future.cancelled():
-            self._end(job, None)
-            return False
-        return True
+            self._executor.blocks.check_integrity([job.blocks for job in self._queues.jobs])
+        except CacheCorrupt as fault:
+            for check in checks:
+                check.set_exception(fault)
+            raise
+        for check in checks:
+            check.set_result(None)
 
-    def _advance(self, job: WriteJob) -> None:
+    def _drop(self) -> bool:
+        """End the jobs that were cancelled, and those that come too late; whether any is left."""
+        with self._changed:
+            jobs = self._queues.jobs
+        for job in jobs:
+            if job.future.cancelled():
+                self._end(job, None)
+            elif (late := reason_to_drop(job)) is not None:
+                self._end(job, late)
+        return bool(self._queues.jobs)
+
+    def _step(self) -> None:
+        with self._changed:
+            step = decide(self._queues.state(self._executor.blocks, self._limits), self._limits)
+            queue = self._queues[step.priority]
+            reading, writing = queue.readers(step.read), queue.writers(step.write)
+            self._queues.note(step)
+        assert step, "a request that fits waits for ever"
+        if step.preempt is not None:
+            self._preempt(step.preempt)
+            return
+        for job, _ in reading:
+            self._start(job)
+        with self._steps.step(step):
+            for job, logits in self._executor.read(reading) if reading else self._executor.write(writing):
+                self._go_on(job, logits)
+
+    def _start(self, job: AnyJob) -> None:
+        if job.started is None:
+            job.started = time.monotonic()
+            self._queues[job.priority].statistics.waited(job.started - job.submitted)
+
+    def _preempt(self, number: int) -> None:
+        """Take a report's blocks; it is computed again when there is room, and says the same."""
+        with self._changed:
+            queue = self._queues[Priority.REPORT]
+            job = next(job for job in queue.jobs if job.number == number)
+            self._executor.release(job)
+            queue.add(job)
+            queue.statistics.preempted()
+
+    def _go_on(self, job: AnyJob, logits: Tensor | EngineError) -> None:
+        """What a job does with the logits of its newest tokens."""
+        if isinstance(logits, EngineError):
+            self._executor.discard(job)
+            self._end(job, logits)
+        elif job.computed == job.length:
+            self._conclude(job, logits)
+
+    def _conclude(self, job: AnyJob, logits: Tensor) -> None:
+        if job.prefilled is None:
+            job.prefilled = time.monotonic()
+        job.features = {}
         try:
             with device_errors():
-                completion = job.step(self._network)
+                result = job.conclude(logits)
         except EngineError as fault:
             self._end(job, fault)
             return
-        if completion is not None:
-            self._end(job, completion)
-            return
+        if result is not None:
+            self._end(job, result)
+        elif isinstance(job, WriteJob):
+            with self._changed:
+                self._queues[job.priority].run(job)
+
+    def _end(self, job: AnyJob, outcome: Outcome) -> None:
+        """Give a job's blocks back, count it, and hand the outcome to the caller unless it has cancelled."""
+        self._executor.release(job)
         with self._changed:
-            self._running.remove(job)
-            heapq.heappush(self._waiting, (job.priority, job.number, job))
-
-    def _score(self, jobs: Sequence[ScoreJob]) -> None:
-        try:
-            with device_errors():
-                tables = self._tables(jobs)
-        except OutOfMemory as fault:
-            if len(jobs) == 1:
-                self._end(jobs[0], fault)
-                return
-        else:
-            for job, table in zip(jobs, tables, strict=True):
-                try:
-                    self._end(job, job.conclude(table))
-                except EngineError as fault:
-                    self._end(job, fault)
-            return
-        # Together they did not fit; alone each may, and the one that does not is told.
-        for job in jobs:
-            self._score([job])
-
-    def _tables(self, jobs: Sequence[ScoreJob]) -> list[torch.Tensor]:
-        tries = [job.trie for job in jobs]
-        sequences = prefill(self._network, [job.prompt for job in jobs], [trie.nodes for trie in tries])
-        for job in jobs:
-            job.prefilled = time.monotonic()
-        return trie_logits(self._network, sequences, tries)
-
-    def _end(self, job: AnyJob, outcome: Scores | Completion | EngineError | None) -> None:
-        """Hand the outcome to the caller, unless it has cancelled, and count it."""
-        with self._changed:
-            self._unfinished[job.priority] -= 1
-            if job in self._running:
-                self._running.remove(job)
-            self._counts[job.priority] = _counted(self._counts[job.priority], outcome)
+            queue = self._queues[job.priority]
+            queue.remove(job)
+            queue.statistics.ended(outcome, job.reused)
         if not job.future.set_running_or_notify_cancel():
             return
         if isinstance(outcome, EngineError):
@@ -193,35 +220,9 @@ class Loop:
     def _abandon(self) -> None:
         """End what the loop leaves behind."""
         with self._changed:
-            left = self._running + [job for _, _, job in self._waiting]
-            self._running, self._waiting = [], []
+            left, checks = self._queues.jobs, self._checks
+        assert self._refusal is not None
         for job in left:
             self._end(job, self._refusal)
-
-
-def _counted(counts: PriorityStats, outcome: Scores | Completion | EngineError | None) -> PriorityStats:
-    """One more outcome; None is a cancelled request."""
-    if outcome is None:
-        return replace(counts, cancelled=counts.cancelled + 1)
-    if isinstance(outcome, EngineError):
-        return replace(counts, failed=counts.failed + 1)
-    written = outcome.completion_tokens if isinstance(outcome, Completion) else 0
-    return replace(
-        counts,
-        finished=counts.finished + 1,
-        prompt_tokens=counts.prompt_tokens + outcome.prompt_tokens,
-        completion_tokens=counts.completion_tokens + written,
-    )
-
-
-@contextmanager
-def device_errors() -> Iterator[None]:
-    """Turn torch's and numpy's ways of running out of memory into OutOfMemory."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as fault:
-        raise OutOfMemory(str(fault), SMALLER_REQUEST) from fault
-    except RuntimeError as fault:
-        if "DefaultCPUAllocator" not in str(fault):
-            raise
-        raise OutOfMemory(str(fault), SMALLER_REQUEST) from fault
+        for check in checks:
+            check.set_exception(self._refusal)

@@ -1,16 +1,20 @@
 """From a caller's prompt to what the network reads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from engine.errors import CheckpointInvalid, PromptInvalid, PromptTooLong
+from engine.model.cache import BLOCK_TOKENS
 from engine.model.config import ModelConfig
-from engine.model.images import ImageProcessor
-from engine.model.rope import Grid, text_positions
+from engine.model.images import ImageProcessor, Pixels
+from engine.model.rope import Grid, image_spans, text_positions
 from engine.model.template import IMAGE_MARKS, ChatTemplate
 from engine.model.tokenizer import THINK_END, Tokenizer
 from engine.serving.requests import Image, Prompt
@@ -20,30 +24,95 @@ BLANK_LINE = "\n\n"
 
 
 @dataclass(frozen=True, eq=False)
-class EncodedPrompt:
-    """Ids `[T]`, positions `[3, T]`, and the images' patches `[N, 588]` with their grids.
+class PromptImage:
+    """An image of a prompt, which takes `tokens` placeholders.
 
-    The first token of the answer takes the position `next_position` on every axis.
+    `digest` names its pixels; `cut` makes its patches `[N, 588]` when they are wanted.
+    """
+
+    digest: bytes
+    grid: Grid
+    tokens: int
+    cut: Callable[[], Tensor]
+
+    @cached_property
+    def patches(self) -> Tensor:
+        """Its patches `[N, 588]`."""
+        return self.cut()
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedPrompt:
+    """Ids `[T]` and positions `[3, T]`, and the images whose placeholders stand among the ids.
+
+    The first token of the answer takes the position `next_position` on every axis. `starts` are the indices
+    of each image's first placeholder. `chain` names every whole block of the prompt, and with it all that
+    comes before it.
     """
 
     token_ids: Tensor
     positions: Tensor
     next_position: int
-    patches: Tensor | None
-    grids: tuple[Grid, ...]
+    images: tuple[PromptImage, ...]
+    starts: tuple[int, ...]
+    chain: tuple[bytes, ...]
+
+    @staticmethod
+    def of(token_ids: Sequence[int], images: Sequence[PromptImage], config: ModelConfig) -> "EncodedPrompt":
+        """The prompt of these ids, in which each image has as many placeholders as its grid needs."""
+        grids = [image.grid for image in images]
+        positions, next_position = text_positions(token_ids, grids, config)
+        starts = tuple(start for start, _ in image_spans(token_ids, grids, config))
+        chain = _chain(token_ids, positions, dict(zip(starts, images, strict=True)))
+        return EncodedPrompt(
+            torch.tensor(token_ids), positions, next_position, tuple(images), starts, tuple(chain)
+        )
 
     @property
     def length(self) -> int:
         """Tokens of the prompt."""
         return len(self.token_ids)
 
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """The grids of all images."""
+        return tuple(image.grid for image in self.images)
+
+    @property
+    def patches(self) -> Tensor | None:
+        """The patches `[N, 588]` of all images."""
+        return torch.cat([image.patches for image in self.images]) if self.images else None
+
+
+def _chain(token_ids: Sequence[int], positions: Tensor, images: dict[int, PromptImage]) -> Iterator[bytes]:
+    """A digest for each whole block: of its ids and positions, of images that begin in it, and of all before.
+
+    An image that began in an earlier block is known by that block's digest.
+    """
+    table = np.vstack((np.asarray(token_ids, np.int64), positions.numpy())).T
+    digest = b""
+    for end in range(BLOCK_TOKENS, len(token_ids) + 1, BLOCK_TOKENS):
+        block = range(end - BLOCK_TOKENS, end)
+        begun = b"".join(image.digest for start, image in images.items() if start in block)
+        content = np.ascontiguousarray(table[block.start : end]).tobytes()
+        digest = sha256(digest + content + begun).digest()
+        yield digest
+
 
 class PromptEncoder:
     """Renders, tokenizes and cuts prompts as the checkpoint's own files say."""
 
-    def __init__(self, directory: Path, config: ModelConfig, max_model_len: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        config: ModelConfig,
+        max_model_len: int,
+        is_seen: Callable[[bytes], bool] = lambda _: False,
+    ) -> None:
+        """`is_seen` tells of an image's digest whether its patches will hardly be needed again."""
         self.tokenizer = Tokenizer(directory)
         self.max_model_len = max_model_len
+        self._is_seen = is_seen
         self._template = ChatTemplate.from_checkpoint(directory, self.tokenizer.named)
         self._images = ImageProcessor.from_checkpoint(directory)
         self._config = config
@@ -62,8 +131,8 @@ class PromptEncoder:
         """
         if thinking and not self.tokenizer.thinks:
             raise PromptInvalid("this checkpoint has no thinking tokens", "ask without thinking")
-        patches, grids = self._see(prompt)
-        token_ids = list(self._expand(self._tokens(prompt, thinking), grids))
+        images = [self._image(part.pixels) for part in prompt.parts if isinstance(part, Image)]
+        token_ids = list(self._expand(self._tokens(prompt, thinking), images))
         total = len(token_ids) + answer_tokens
         if total > self.max_model_len:
             raise PromptTooLong(
@@ -71,19 +140,24 @@ class PromptEncoder:
                 f"the context holds {self.max_model_len}",
                 "use a smaller image or region, a shorter text, or fewer tokens for the answer",
             )
-        positions, next_position = text_positions(token_ids, grids, self._config)
-        return EncodedPrompt(torch.tensor(token_ids), positions, next_position, patches, tuple(grids))
+        for image in images:
+            if not self._is_seen(image.digest):
+                _ = image.patches  # cut here, on the caller's thread, so that the device never waits for it
+        return EncodedPrompt.of(token_ids, images, self._config)
 
     def separator(self) -> list[int]:
         """The ids that the template writes between `</think>` and the answer."""
         _, closed, tail = self._template.render(["?"], None, thinking=False).rpartition(THINK_END)
         return self.tokenizer.encode(tail if closed else BLANK_LINE)
 
-    def _see(self, prompt: Prompt) -> tuple[Tensor | None, list[Grid]]:
-        seen = [self._images.patches(part.pixels) for part in prompt.parts if isinstance(part, Image)]
-        if not seen:
-            return None, []
-        return torch.cat([patches for patches, _ in seen]), [grid for _, grid in seen]
+    def _image(self, pixels: Pixels) -> PromptImage:
+        grid = self._images.grid(pixels)
+        # The shape belongs to it: the same bytes in other rows are another picture.
+        digest = sha256(np.ascontiguousarray(pixels).data)
+        digest.update(repr(pixels.shape).encode())
+        return PromptImage(
+            digest.digest(), grid, self._images.tokens(grid), lambda: self._images.patches(pixels)[0]
+        )
 
     def _tokens(self, prompt: Prompt, thinking: bool) -> list[int]:
         """Ids with one placeholder for each image."""
@@ -93,9 +167,9 @@ class PromptEncoder:
                 self.tokenizer.refuse_reserved(text)
         return self.tokenizer.encode(self._template.render(parts, prompt.system, thinking))
 
-    def _expand(self, token_ids: Sequence[int], grids: Sequence[Grid]) -> Iterator[int]:
+    def _expand(self, token_ids: Sequence[int], images: Sequence[PromptImage]) -> Iterator[int]:
         """Repeat each placeholder as often as its image has tokens."""
-        counts = iter([self._images.tokens(grid) for grid in grids])
+        counts = iter([image.tokens for image in images])
         for token_id in token_ids:
             yield from [token_id] * (next(counts) if token_id == self._config.image_token_id else 1)
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import PromptInvalid
+from engine.errors import ConfigInvalid, PromptInvalid
 
 FinishReason = Literal["stop", "length"]
 """Whether the model ended its answer, or the tokens ran out."""
@@ -120,7 +120,11 @@ class EngineConfig:
 
     `device` is "cpu", "cuda:0" or "auto" (the first GPU, else the processor); `dtype` "auto" is bfloat16 on a
     GPU and float32 elsewhere. `threads` are the processor's, None leaves torch's choice. `max_model_len`
-    bounds prompt and answer together, None is what the checkpoint allows.
+    bounds prompt and answer together, None is what the checkpoint allows. `max_batch` requests are computed
+    at once. `cache_bytes` for keys, values and image features: None is a share of the memory that is free
+    once the weights are there. `step_tokens` of verdicts' prompts make a step, and a quarter of them of
+    reports': None is measured. `reuse` keeps what was computed of a prompt for others that begin alike.
+    Raises ConfigInvalid for numbers below 1.
     """
 
     checkpoint: Path | str
@@ -128,7 +132,17 @@ class EngineConfig:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: int | None = None
     max_model_len: int | None = None
+    max_batch: int = 8
+    cache_bytes: int | None = None
+    step_tokens: int | None = None
+    reuse: bool = True
     progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that leave nothing to compute with."""
+        for name in ("threads", "max_model_len", "max_batch", "cache_bytes", "step_tokens"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ConfigInvalid(f"{name} is {value}", "use 1 or more, or leave it out")
 
 
 @dataclass(frozen=True)

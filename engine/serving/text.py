@@ -2,8 +2,10 @@
 
 import codecs
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
-from llguidance import LLTokenizer
+if TYPE_CHECKING:
+    from llguidance import LLTokenizer
 
 
 class TextDecoder:
@@ -13,7 +15,7 @@ class TextDecoder:
     out.
     """
 
-    def __init__(self, guide: LLTokenizer, control: Collection[int]) -> None:
+    def __init__(self, guide: "LLTokenizer", control: Collection[int]) -> None:
         """`guide` knows every token's bytes; `control` are the ids that are no text."""
         self._guide = guide
         self._control = control

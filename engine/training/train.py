@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, IterableDataset
 
-from engine.model.cache import Segment
+from engine.model.cache import Layout
 from engine.model.checkpoint import save_plain
 from engine.model.network import ErnieVL
 from engine.training.auxiliary import PatchHead
@@ -157,9 +157,7 @@ def losses_of(network: ErnieVL, head: PatchHead, batch: Batch, with_words: bool)
         losses = {"eye": head.loss(features, batch)}
         if with_words:
             images = network.resampler_model(features)
-            hidden = network.decode(
-                batch.token_ids, batch.positions, images, [Segment(n) for n in batch.lengths]
-            )
+            hidden = network.decode(batch.token_ids, batch.positions, images, Layout.causal(batch.lengths))
             target = batch.weights.nonzero()[:, 0]
             logits = network.logits(hidden[target - 1])
             each = cross_entropy(logits.float(), batch.token_ids[target], reduction="none")

@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import Ernie4_5_VLMoeForConditionalGeneration, Ernie4_5_VLMoeImageProcessorPil
 
 from engine.model.config import ModelConfig
-from engine.model.rope import Grid, text_positions
-from engine.serving.prompts import EncodedPrompt
+from engine.model.rope import Grid
+from engine.serving.prompts import EncodedPrompt, PromptImage
 from tests.engine.tiny import IMAGE_TOKENS, SPECIAL_TOKENS
 
 Pixels = NDArray[np.uint8]
@@ -58,8 +58,13 @@ class Question:
 
     def encoded(self, config: ModelConfig) -> EncodedPrompt:
         """The same prompt as our engine takes it."""
-        positions, following = text_positions(self.ids, self.grids, config)
-        return EncodedPrompt(torch.tensor(self.ids), positions, following, self.patches, tuple(self.grids))
+        sizes = [rows * columns for _, rows, columns in self.grids]
+        parts = [] if self.patches is None else self.patches.split(sizes)
+        images = [
+            PromptImage(digest=bytes([index]), grid=grid, tokens=len(part) // 4, cut=lambda part=part: part)
+            for index, (grid, part) in enumerate(zip(self.grids, parts, strict=True))
+        ]
+        return EncodedPrompt.of(self.ids, images, config)
 
 
 @torch.inference_mode()

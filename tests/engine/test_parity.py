@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Ernie4_5_VLMoeForConditionalGeneration
 
 from engine.model import ErnieVL, load
-from engine.serving.forward import append, prefill
+from tests.engine.alone import Alone
 from tests.engine.reference import END, PLACEHOLDER, START, Question, reference_greedy, reference_logits
 from tests.engine.tiny import Shape, random_model, random_pixels
 
@@ -72,13 +72,13 @@ LAYOUTS = (_whole, _sharded, _top_level_vision, _stored_head)
 @torch.inference_mode()
 def _greedy(network: ErnieVL, question: Question) -> Iterator[int]:
     """Write token by token through the KV cache."""
-    sequence = prefill(network, [question.encoded(network.config)], [WRITTEN])[0]
+    sequence = Alone(network, question.encoded(network.config), WRITTEN)
     for _ in range(WRITTEN):
-        logits = network.logits(sequence.last)
+        logits = sequence.last
         logits[[PLACEHOLDER, START, END]] = -torch.inf
         token = int(logits.argmax())
         yield token
-        append(network, sequence, [token])
+        sequence.append([token])
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -109,13 +109,13 @@ def test_a_prompt_in_pieces_ends_in_the_same_state(tiny_checkpoint: Path, chunk:
     network = load(tiny_checkpoint, torch.float32, "cpu")
     rng = np.random.default_rng(11)
     question = Question(rng, [random_pixels(rng, 90, 120)])
-    whole = network.logits(prefill(network, [question.encoded(network.config)], [0])[0].last)
+    whole = Alone(network, question.encoded(network.config), 0).last
 
     split = question.ids.index(END) + 1
     question.ids, rest = question.ids[:split], question.ids[split:]
-    sequence = prefill(network, [question.encoded(network.config)], [len(rest)])[0]
+    sequence = Alone(network, question.encoded(network.config), len(rest))
     for start in range(0, len(rest), chunk):
-        append(network, sequence, rest[start : start + chunk])
+        sequence.append(rest[start : start + chunk])
 
     assert len(rest) > chunk
-    torch.testing.assert_close(network.logits(sequence.last), whole, rtol=0, atol=TOLERANCE)
+    torch.testing.assert_close(sequence.last, whole, rtol=0, atol=TOLERANCE)

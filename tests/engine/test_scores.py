@@ -12,8 +12,8 @@ from engine import ComputationFailed, Engine, EngineConfig, Image, Prompt, Promp
 from engine.model import load
 from engine.model.tokenizer import Tokenizer
 from engine.serving.choices import choice_trie
-from engine.serving.forward import append, prefill
 from engine.serving.prompts import PromptEncoder
+from tests.engine.alone import Alone
 from tests.engine.tiny import Shape, random_pixels, write_checkpoint
 
 CHOICES = ("good", "scratch", "scratched", "pit", "pit hole", "crack")
@@ -28,11 +28,11 @@ def _step_by_step(checkpoint: Path, prompt: Prompt, choices: Sequence[str]) -> l
     scores = []
     for choice in choices:
         answer = [*encoder.tokenizer.encode(choice), encoder.tokenizer.eos_id]
-        sequence = prefill(network, [encoded], [len(answer)])[0]
+        sequence = Alone(network, encoded, len(answer))
         score = 0.0
         for token in answer:
-            score += float(network.logits(sequence.last).log_softmax(-1)[token])
-            append(network, sequence, [token])
+            score += float(sequence.last.log_softmax(-1)[token])
+            sequence.append([token])
         scores.append(score)
     return scores
 

@@ -1,0 +1,123 @@
+"""The requests that are unfinished, by priority, and what the scheduler needs to know of them."""
+
+from bisect import insort
+
+from engine.errors import EngineError
+from engine.model.cache import BLOCK_TOKENS
+from engine.serving.blocks import Blocks
+from engine.serving.executor import blocks_for
+from engine.serving.jobs import AnyJob, WriteJob, check_deadline
+from engine.serving.requests import Priority, PriorityStats
+from engine.serving.scheduler import Lane, Limits, Running, State, Step, Waiting
+from engine.serving.statistics import LaneStatistics
+
+
+class Queue:
+    """The jobs of one priority in the order of their numbers: those to read, and those that write."""
+
+    def __init__(self) -> None:
+        self.statistics = LaneStatistics()
+        self._waiting: list[AnyJob] = []
+        self._running: list[WriteJob] = []
+        self._read_last = False
+
+    @property
+    def jobs(self) -> list[AnyJob]:
+        """All of them."""
+        return [*self._waiting, *self._running]
+
+    def readers(self, read: dict[int, int]) -> list[tuple[AnyJob, int]]:
+        """The waiting jobs of these numbers, each with the tokens beside its number."""
+        by_number = {job.number: job for job in self._waiting if job.number in read}
+        return [(by_number[number], tokens) for number, tokens in read.items()]
+
+    def writers(self, numbers: tuple[int, ...]) -> list[WriteJob]:
+        """The running jobs of these numbers."""
+        wanted = set(numbers)
+        return [job for job in self._running if job.number in wanted]
+
+    def add(self, job: AnyJob) -> None:
+        """A job whose prompt is to be read, new or once more."""
+        self.remove(job)
+        insort(self._waiting, job, key=lambda waiting: waiting.number)
+
+    def run(self, job: WriteJob) -> None:
+        """A job's prompt has been read, and it writes."""
+        self.remove(job)
+        insort(self._running, job, key=lambda running: running.number)
+
+    def remove(self, job: AnyJob) -> None:
+        """A job is finished."""
+        if job in self._waiting:
+            self._waiting.remove(job)
+        elif isinstance(job, WriteJob) and job in self._running:
+            self._running.remove(job)
+
+    def note(self, step: Step) -> None:
+        """Remember what its last step was."""
+        self._read_last = bool(step.read)
+
+    def stats(self) -> PriorityStats:
+        """Those here now, and the counts."""
+        jobs = self.jobs
+        waiting = sum(job.started is None for job in jobs)
+        return self.statistics.read(waiting, len(jobs) - waiting)
+
+    def lane(self, blocks: Blocks, limits: Limits) -> Lane:
+        """What the scheduler sees: of those that wait the ones that one step could reach."""
+        begun = [job for job in self._waiting if job.blocks]
+        others = [job for job in self._waiting if not job.blocks][: limits.batch]
+        return Lane(
+            waiting=tuple(_waiting(job, blocks) for job in (*begun, *others)),
+            running=tuple(_running(job) for job in self._running),
+            read_last=self._read_last,
+        )
+
+
+class Queues(dict[Priority, Queue]):
+    """One for each priority."""
+
+    def __init__(self) -> None:
+        super().__init__({priority: Queue() for priority in Priority})
+        self._verdict_steps = 0
+
+    @property
+    def jobs(self) -> list[AnyJob]:
+        """All that are unfinished, in the order in which they were submitted."""
+        return sorted((job for queue in self.values() for job in queue.jobs), key=lambda job: job.number)
+
+    def state(self, blocks: Blocks, limits: Limits) -> State:
+        """What the scheduler decides from."""
+        verdicts, reports = (self[priority].lane(blocks, limits) for priority in Priority)
+        return State(verdicts, reports, blocks.free, self._verdict_steps)
+
+    def note(self, step: Step) -> None:
+        """Remember the step that is carried out."""
+        if step.preempt is None:
+            self[step.priority].note(step)
+            self._verdict_steps = self._verdict_steps + 1 if step.priority is Priority.VERDICT else 0
+
+
+def reason_to_drop(job: AnyJob) -> EngineError | None:
+    """Why a job that has not begun comes too late, if it does."""
+    try:
+        if job.started is None:
+            check_deadline(job.deadline)
+    except EngineError as late:
+        return late
+    return None
+
+
+def _waiting(job: AnyJob, blocks: Blocks) -> Waiting:
+    if job.blocks:
+        return Waiting(job.number, job.length - job.computed, job.tail, blocks=0, begun=True)
+    return Waiting(
+        job.number,
+        job.length - len(blocks.found(job.shareable)) * BLOCK_TOKENS,
+        job.tail,
+        blocks.cost(job.shareable, blocks_for(job.reserved)),
+    )
+
+
+def _running(job: WriteJob) -> Running:
+    return Running(job.number, max(0, blocks_for(job.computed + 1) - len(job.blocks)))

@@ -1,0 +1,132 @@
+"""Mixed requests for an engine, and what each is answered when it is the only one."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from engine import (
+    Completion,
+    Engine,
+    EngineConfig,
+    Image,
+    Priority,
+    Prompt,
+    Sampling,
+    Scores,
+)
+from tests.engine.tiny import random_pixels
+
+RECIPE = "Inspect the part for a pit hole or a scratch, upper left. "
+CLASSES = (("good", "scratch", "scratched", "pit"), ("good", "crack"))
+SCHEMA = {"type": "object", "properties": {"defect": {"enum": ["pit", "crack"]}}, "required": ["defect"]}
+
+
+def _prompts() -> tuple[Prompt, ...]:
+    rng = np.random.default_rng(7)
+    golden, *frames = [Image(random_pixels(rng, *size)) for size in ((84, 84), (56, 112), (60, 90), (84, 84))]
+    shown = [Prompt((RECIPE, golden, "The part: ", frame)) for frame in frames]
+    return (
+        *shown,
+        Prompt((RECIPE, frames[0])),
+        Prompt(("Good?",)),
+        Prompt((RECIPE * 2,), system="Be brief."),
+    )
+
+
+PROMPTS = _prompts()
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request: a score of some classes, or a text of up to `tokens`."""
+
+    prompt: int
+    classes: int | None = None
+    tokens: int = 8
+    temperature: float = 0.0
+    thinking: bool = False
+    bound: bool = False
+    priority: Priority = Priority.REPORT
+
+    def of(self, engine: Engine, deadline: float | None = None) -> Future[Scores] | Future[Completion]:
+        """Ask it."""
+        prompt = PROMPTS[self.prompt]
+        if self.classes is not None:
+            return engine.score(prompt, CLASSES[self.classes], self.priority, deadline)
+        sampling = Sampling(self.tokens, self.temperature, seed=self.prompt)
+        schema = SCHEMA if self.bound else None
+        return engine.generate(prompt, sampling, self.thinking, schema, self.priority, deadline)
+
+
+class Alone:
+    """An engine without a cache that is asked one thing at a time."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self._engine = Engine(EngineConfig(checkpoint, device="cpu", max_batch=1, reuse=False))
+        self.answer: Callable[[Ask], Scores | Completion] = cache(self._answer)
+
+    def _answer(self, ask: Ask) -> Scores | Completion:
+        return ask.of(self._engine).result(60)
+
+
+def assert_same(found: Scores | Completion, wanted: Scores | Completion) -> None:
+    """Texts equal, log-probabilities within 1e-4."""
+    assert found.prompt_tokens == wanted.prompt_tokens
+    if isinstance(wanted, Completion):
+        assert isinstance(found, Completion)
+        assert (found.reasoning, found.content, found.completion_tokens, found.finish_reason) == (
+            wanted.reasoning,
+            wanted.content,
+            wanted.completion_tokens,
+            wanted.finish_reason,
+        )
+    else:
+        assert isinstance(found, Scores)
+        np.testing.assert_allclose(found.log_probabilities, wanted.log_probabilities, atol=1e-4)
+
+
+class Stepped:
+    """An engine that takes a step when it is told to, so that arrivals fall where a test wants them.
+
+    After each step the accounts of the blocks are compared.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._permits = threading.Semaphore(0)
+        self._taken = threading.Semaphore(0)
+        loop = engine._loop
+        step = loop._step
+
+        def held() -> None:
+            self._permits.acquire()
+            step()
+            loop._executor.blocks.check_integrity([job.blocks for job in loop._queues.jobs])
+            self._taken.release()
+
+        loop._step = held  # type: ignore[method-assign]
+
+    def go(self, steps: int) -> None:
+        """Take so many steps, or fewer where nothing is left to do."""
+        for _ in range(steps):
+            if not self.unfinished:
+                return
+            self._permits.release()
+            while self.unfinished and not self._taken.acquire(timeout=0.05):
+                assert self.engine.healthy(), self.engine.stats().failure
+
+    def finish(self) -> None:
+        """Take steps until nothing is left."""
+        while self.unfinished:
+            self.go(1)
+
+    @property
+    def unfinished(self) -> int:
+        """Requests that owe an answer."""
+        stats = self.engine.stats()
+        return stats.verdicts.unfinished + stats.reports.unfinished
