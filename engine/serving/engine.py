@@ -63,7 +63,7 @@ class Engine:
         context = min(config.max_model_len or text.max_positions, text.max_positions)
         most = CONTEXTS_A_REQUEST * config.max_batch * context
         self._budget = cache_budget(text, dtype, device, config.cache_bytes, most)
-        features = Features(network, self._budget.feature_bytes if config.reuse else 0)
+        features = Features(network, self._budget.feature_bytes if config.prefix_caching else 0)
         self._encoder = PromptEncoder(directory, network.config, context, features.__contains__)
         self._tokenizer = self._encoder.tokenizer
         self._guide = guide_of(self._tokenizer, text.vocab_size)
@@ -79,7 +79,7 @@ class Engine:
             max_model_len=min(context, self._budget.tokens),
         )
         pool = KVPool(text, self._budget.blocks, dtype, device)
-        executor = Executor(network, pool, Blocks(self._budget.blocks, config.reuse), features)
+        executor = Executor(network, pool, Blocks(self._budget.blocks, config.prefix_caching), features)
         self._loop = Loop(executor, limits(network, config))
 
     def score(

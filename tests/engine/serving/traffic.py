@@ -67,7 +67,7 @@ class Alone:
     """An engine without a cache that is asked one thing at a time."""
 
     def __init__(self, checkpoint: Path) -> None:
-        self._engine = Engine(EngineConfig(checkpoint, device="cpu", max_batch=1, reuse=False))
+        self._engine = Engine(EngineConfig(checkpoint, device="cpu", max_batch=1, prefix_caching=False))
         self.answer: Callable[[Ask], Scores | Completion] = cache(self._answer)
 
     def _answer(self, ask: Ask) -> Scores | Completion:
