@@ -43,6 +43,13 @@ class Attention(nn.Module):
         q, k, v = (part.unflatten(0, (group.count, group.length)) for part in (q, k, v))
         if pool is not None and group.slots is not None:
             k, v = pool.read(self.layer, group.slots)
+        if group.length == 1:
+            # The query heads that share a key head stand in for tokens, so that each key is read once.
+            q = q.view(group.count, k.shape[2], -1, self.head_dim)
+            mixed = scaled_dot_product_attention(
+                q, k.transpose(1, 2), v.transpose(1, 2), attn_mask=group.mask
+            )
+            return mixed.flatten(1, 2)
         mixed = scaled_dot_product_attention(
             q.transpose(1, 2),
             k.transpose(1, 2),
