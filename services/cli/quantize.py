@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.console import output
+from services.cli.console import output, say
 from services.cli.places import RECIPES
 
 
@@ -41,4 +41,4 @@ def quantize(
     except EngineError as error:
         raise EngineRefused(error.detail, mend=error.mend) from error
     for line in summary(totals, target):
-        output.print(line, highlight=False)
+        say(output, line)
