@@ -61,7 +61,7 @@ def write(directory: Path, config: Mapping[str, Any] = CONFIG) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     with torch.device("meta"):
         network = ErnieVL(ModelConfig.from_json(config))
-    manifest = Manifest(_formats(network), WINDOW_BITS)
+    manifest = Manifest(formats_of(network), WINDOW_BITS)
     shards: dict[str, list[Piece]] = {}
     for name, pieces in placed(network, manifest).items():
         layer = name.split(".")[2] if name.startswith("decoder.layers.") else "rest"
@@ -78,7 +78,7 @@ def write(directory: Path, config: Mapping[str, Any] = CONFIG) -> None:
     (directory / MANIFEST).write_text(json.dumps({**identity, "formats": manifest.formats}), encoding="utf-8")
 
 
-def _formats(network: ErnieVL) -> dict[str, Format]:
+def formats_of(network: ErnieVL) -> dict[str, Format]:
     """What `lynceus quantize --bits-elsewhere 4` chooses."""
     formats: dict[str, Format] = {}
     for name, pieces in placed(network, Manifest()).items():

@@ -1,0 +1,137 @@
+"""Every kernel against its reference on fresh random inputs; values that differ are counted.
+
+What is computed in integers and then in fp32 must agree bit for bit. Experts may differ a little: a gate's
+exponential is rounded differently from device to device, and an activation on the edge then falls to the next
+integer.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import silu
+
+from bench.gpu_kernels import ops_of
+from bench.gpu_setting import Setting
+from bench.gpu_targets import WRONG
+from engine.model.compressed import GroupsLinear, RowsLinear
+from engine.quant import encoder, segments
+from engine.quant.activations import multiply, quantize_activations
+from engine.quant.code import decode
+from engine.quant.groups import group_shapes
+from engine.quant.layout import SEGMENT, SPREAD, WINDOW_BITS
+
+Stack = tuple[Tensor, Tensor, Tensor]
+
+CLOSE = 0.02
+"""By how much of the results' spread experts may differ."""
+
+EXPERTS, TOP_K = 8, 2
+TOKENS = (1, 7, 8, 9, 16, 17, 129)
+WIDTHS = ((512, 256), (2560, 1536), (2560, 512))
+"""Hidden and expert sizes; the last two are those of the 28B model."""
+
+
+class Check(NamedTuple):
+    """What came out, what should have, and by which share of its spread the two may differ."""
+
+    what: str
+    found: Tensor
+    expected: Tensor
+    allowed: float = 0.0
+
+
+def differing(check: Check) -> int:
+    """How many values are further apart than allowed, or no numbers."""
+    found, expected = check.found.detach().cpu().double(), check.expected.detach().cpu().double()
+    assert found.shape == expected.shape, f"{check.what}: {tuple(found.shape)} for {tuple(expected.shape)}"
+    allowed = check.allowed * expected.square().mean().sqrt()
+    return int((~((found - expected).abs() <= allowed)).sum())
+
+
+def run(setting: Setting) -> None:
+    """Check all, each kind by itself, so that one that fails leaves the others."""
+    kinds = {"linear": linear, "experts": experts, "encode": encode}
+    if setting.on_gpu:
+        from bench import gpu_correctness_steps as steps
+
+        kinds |= steps.KINDS
+    else:
+        setting.rows.skip("quantize, route, dispatch, combine", "only a GPU runs these by themselves")
+    for name, kind in kinds.items():
+        with setting.rows.attempt(WRONG):
+            for check in kind(setting):
+                setting.rows.add(WRONG, differing(check), "values", f"{name}: {check.what}")
+
+
+def linear(setting: Setting) -> Iterator[Check]:
+    """Products with 8-bit and 4-bit weights, for few tokens and many."""
+    ops, channels, rows = ops_of(setting.device), 300, 640
+    codes8 = setting.whole(-127, 128, channels, rows).to(torch.int8)
+    scales8 = torch.rand(channels, generator=setting.draw, device=setting.device) / rows
+    nibbles, group_scales = group_shapes(channels, rows)
+    codes4 = setting.whole(0, 256, *nibbles, dtype=torch.uint8)
+    scales4 = torch.randn(group_scales, generator=setting.draw, device=setting.device).half() / rows
+    matrix8, matrix4 = ops.rows8(codes8, scales8), ops.groups4(codes4, scales4, channels)
+    eight = RowsLinear(codes8.cpu(), scales8.cpu(), channels, None)
+    four = GroupsLinear(codes4.cpu(), scales4.cpu(), channels, None)
+    for tokens in TOKENS:
+        x = setting.normal(tokens, rows).float()
+        yield Check(f"8 bits, {tokens} tokens", ops.linear(matrix8, channels, x), eight.reference(x.cpu()))
+        yield Check(f"4 bits, {tokens} tokens", ops.linear(matrix4, channels, x), four.reference(x.cpu()))
+
+
+def experts(setting: Setting) -> Iterator[Check]:
+    """Both projections with SwiGLU, at every window width, from one token to blocks of many."""
+    small, *real = WIDTHS
+    for window_bits in WINDOW_BITS:
+        yield from _experts(setting, small, window_bits, TOKENS)
+    if setting.on_gpu:
+        for widths in real:
+            yield from _experts(setting, widths, WINDOW_BITS[0], (1, 8, 40))
+
+
+def _experts(
+    setting: Setting, widths: tuple[int, int], window_bits: int, counts: tuple[int, ...]
+) -> Iterator[Check]:
+    hidden, size = widths
+    gate_up, down = setting.stack(EXPERTS, 2 * size, hidden), setting.stack(EXPERTS, hidden, size)
+    ops = ops_of(setting.device)
+    held = ops.hold_experts(gate_up, down, window_bits)
+    for tokens in counts:
+        x = setting.normal(tokens, hidden).float()
+        chosen, weights = setting.chosen(tokens, TOP_K, EXPERTS), setting.weights(tokens, TOP_K)
+        found = ops.run_experts(held, x, chosen, weights)
+        expected = _reference((gate_up, down), window_bits, x.cpu(), chosen.cpu(), weights.cpu())
+        yield Check(f"{hidden} to {size}, L = {window_bits}, {tokens} tokens", found, expected, CLOSE)
+
+
+def _reference(
+    stacks: tuple[Stack, Stack], window_bits: int, x: Tensor, chosen: Tensor, weights: Tensor
+) -> Tensor:
+    out = torch.zeros_like(x)
+    for expert in chosen.unique().tolist():
+        token, slot = torch.where(chosen == expert)
+        gate, up = _product(stacks[0], expert, window_bits, x[token]).chunk(2, dim=-1)
+        y = _product(stacks[1], expert, window_bits, silu(gate) * up)
+        out.index_add_(0, token, y * weights[token, slot, None])
+    return out
+
+
+def _product(stack: Stack, expert: int, window_bits: int, x: Tensor) -> Tensor:
+    codes, scales, signs = (part.cpu() for part in stack)
+    values = torch.from_numpy(decode(codes[expert].numpy(), window_bits))
+    return multiply(values, None, quantize_activations(x, signs)) * scales[expert].float()
+
+
+def encode(setting: Setting) -> Iterator[Check]:
+    """The search for the best bytes, the largest targets among them."""
+    for window_bits, count in zip(WINDOW_BITS[:2], (5, 1), strict=True):
+        weights = torch.randn(count, SEGMENT, 4, generator=setting.draw, device=setting.device) * SPREAD
+        weights[0, ::2] = 1000.0
+        targets = segments.targets_of(weights)
+        found = segments.encode(targets, window_bits)
+        expected = encoder.encode(np.ascontiguousarray(targets.cpu().numpy()), window_bits)
+        yield Check(f"L = {window_bits}, {count} segments", found, torch.from_numpy(expected))

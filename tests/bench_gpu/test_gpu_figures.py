@@ -1,0 +1,108 @@
+"""What the measurements on a GPU write down and hold against the targets."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.gpu_correctness import Check, differing
+from bench.gpu_rows import Row, Rows, Spread, Status, read_rows
+from bench.gpu_table import table
+from bench.gpu_targets import GEMV_BANDWIDTH, NOT_MEASURED, TARGETS, VERDICT_TIME, WRONG, target_table
+
+
+def test_a_row_is_on_disk_as_soon_as_it_is_known(tmp_path: Path) -> None:
+    """A process that dies afterwards loses nothing but the line it was writing."""
+    path = tmp_path / "rows"
+    Rows("kernels", path).add("copy bandwidth", 3000.0, "GB/s", "a note")
+    with path.open("a") as file:
+        file.write('{"section": "kernels", "na')
+
+    assert read_rows(path) == [Row("kernels", "copy bandwidth", 3000.0, "GB/s", "a note")]
+
+
+def test_a_section_that_wrote_nothing_has_no_rows(tmp_path: Path) -> None:
+    """It may have died before its file was there."""
+    assert read_rows(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(
+    "failure", [torch.OutOfMemoryError("no room"), ValueError("odd"), AssertionError("not launched")]
+)
+def test_what_fails_is_written_down_and_the_rest_goes_on(tmp_path: Path, failure: Exception) -> None:
+    """One kernel's fault is one row."""
+    rows = Rows("kernels", tmp_path / "rows")
+    with rows.attempt("linear"):
+        raise failure
+    rows.add("encode", 1.0, "s")
+
+    failed, measured = read_rows(tmp_path / "rows")
+    assert (failed.name, failed.status, failed.value) == ("linear", Status.FAILED, None)
+    assert failed.note == f"{type(failure).__name__}: {failure}"
+    assert measured.status is Status.OK
+
+
+def test_the_median_stands_between_where_nine_tenths_lie() -> None:
+    """One slow run of twenty moves neither."""
+    spread = Spread.of([*range(1, 21), 1000])
+
+    assert (spread.low, spread.median, spread.high) == (2, 11, 20)
+    assert str(Spread.of([0.002])) == "2.000-2.000 ms"
+
+
+def judged(rows: list[Row], counts: bool = True) -> dict[str, tuple[str, str]]:
+    """Measured and verdict, by the name of the target."""
+    lines = target_table(rows, counts)
+    return {
+        target.name: (measured, holds) for target, (_, _, measured, holds) in zip(TARGETS, lines, strict=True)
+    }
+
+
+def test_the_worst_figure_of_a_name_is_held_against_its_target() -> None:
+    """The least of what must be large, the most of what must be small."""
+    rows = [Row("kernels", GEMV_BANDWIDTH, value, "%") for value in (80.0, 59.0)]
+    rows += [Row("model", VERDICT_TIME, value, "ms") for value in (12.0, 24.0)]
+
+    found = judged(rows)
+
+    assert found[GEMV_BANDWIDTH] == ("59 %", "no")
+    assert found[VERDICT_TIME] == ("24 ms", "yes")
+
+
+def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
+    """A target without figures says so."""
+    assert set(judged([]).values()) == {(NOT_MEASURED, "-")}
+
+
+def test_a_target_of_which_a_part_failed_is_not_reached() -> None:
+    """Good figures for one size do not make up for a kernel that fails at the next."""
+    rows = [
+        Row("kernels", GEMV_BANDWIDTH, 80.0, "%"),
+        Row("kernels", GEMV_BANDWIDTH, status=Status.FAILED),
+    ]
+
+    assert judged(rows)[GEMV_BANDWIDTH] == ("80 %", "-")
+
+
+def test_times_of_a_trial_are_held_against_nothing() -> None:
+    """At a tiny size or on the processor only what was computed is judged."""
+    rows = [Row("correctness", WRONG, 0.0, "values"), Row("model", VERDICT_TIME, 1.0, "ms")]
+
+    found = judged(rows, counts=False)
+
+    assert found[VERDICT_TIME] == (NOT_MEASURED, "-")
+    assert found[WRONG] == ("0 values", "yes")
+
+
+def test_values_that_differ_are_counted() -> None:
+    """Those further apart than allowed, and those that are no numbers on one side."""
+    expected = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    found = torch.tensor([1.0, -1.01, 1.5, float("nan")])
+
+    assert differing(Check("exact", found, expected)) == 3
+    assert differing(Check("close", found, expected, allowed=0.02)) == 2
+
+
+def test_the_table_lines_its_columns_up() -> None:
+    """Each as wide as its widest cell."""
+    assert table(("a", "b"), [("long", "x")]) == "\na     b\n-------\nlong  x"
