@@ -9,7 +9,7 @@ from torch.nn.functional import silu
 from bench.gpu_correctness import CLOSE, Check
 from bench.gpu_setting import Setting
 from engine.kernels.cuda import experts as mixture
-from engine.kernels.cuda import launcher, launches
+from engine.kernels.cuda import launches
 from engine.kernels.cuda.activations import Quantized, quantize
 from engine.kernels.cuda.arguments import Value
 from engine.kernels.cuda.handles import Experts, Mixture
@@ -27,10 +27,9 @@ ROUNDED = 0.01
 
 def quantized(setting: Setting) -> Iterator[Check]:
     """Rotated and not: bit for bit."""
-    device = launcher.of(setting.device)
     for signs in (None, setting.signs(HIDDEN)):
         x = setting.normal(9, HIDDEN).float()
-        found = quantize(device, x, signs)
+        found = quantize(setting.launcher, x, signs)
         expected = quantize_activations(x.cpu(), None if signs is None else signs.cpu())
         what = "plain" if signs is None else "rotated"
         yield Check(f"{what} values", found.values, expected.values)
@@ -70,7 +69,7 @@ def _launch(
 ) -> Quantized:
     values = torch.empty(tokens, rows // BLOCK, BLOCK, dtype=torch.int8, device=setting.device)
     scales = torch.empty(tokens, rows // BLOCK, device=setting.device)
-    launcher.of(setting.device).launch(launch, {**given, "values": values, "scales": scales})
+    setting.launcher.launch(launch, {**given, "values": values, "scales": scales})
     return Quantized(values, scales)
 
 
@@ -84,7 +83,7 @@ def routed(setting: Setting) -> Iterator[Check]:
     router = torch.randn(2 * EXPERTS, hidden, generator=setting.draw, device=setting.device)
     bias = torch.rand(2, EXPERTS, generator=setting.draw, device=setting.device) * 0.1
     stacks = setting.stack(1, 256, hidden), setting.stack(1, hidden, 128)
-    held = Experts(launcher.of(setting.device), *stacks, 16)
+    held = Experts(setting.launcher, *stacks, 16)
     both = Mixture((held, held), router, bias, TOP_K, 1e-12)
     for tokens in TOKENS:
         x, kind = setting.normal(tokens, hidden).float() * 0.3, setting.whole(0, 2, tokens)
@@ -103,7 +102,7 @@ def dispatched(setting: Setting) -> Iterator[Check]:
     for tokens in TOKENS:
         shape = Routed(tokens, TOP_K, EXPERTS)
         chosen = setting.chosen(tokens, TOP_K, EXPERTS).int().contiguous()
-        found = mixture.dispatch(launcher.of(setting.device), shape, chosen, 8, 3)
+        found = mixture.dispatch(setting.launcher, shape, chosen, 8, 3)
         order = chosen.flatten().long().sort(stable=True).indices
         yield Check(f"order, {tokens} tokens", found.order, order)
         yield Check(f"places, {tokens} tokens", found.places, order.argsort())
@@ -118,7 +117,7 @@ def combined(setting: Setting) -> Iterator[Check]:
         results = setting.normal(tokens * TOP_K, HIDDEN)
         shared, weights = setting.normal(tokens, HIDDEN), setting.weights(tokens, TOP_K)
         places = torch.randperm(tokens * TOP_K, generator=setting.draw, device=setting.device).int()
-        found = mixture.combine(launcher.of(setting.device), results, places, weights, shared)
+        found = mixture.combine(setting.launcher, results, places, weights, shared)
         rows = results.float()[places.long()].unflatten(0, (tokens, TOP_K))
         expected = (rows * weights[..., None]).sum(1) + shared.float()
         yield Check(f"{tokens} tokens", found.float(), expected, CLOSE)

@@ -42,8 +42,8 @@ class Rows:
 
     def __init__(self, section: str, path: Path) -> None:
         self.section = section
-        self._path = path
-        self._path.write_text("", encoding="utf-8")
+        self.path = path
+        self.path.write_text("", encoding="utf-8")
 
     def add(self, name: str, value: float, unit: str, note: str = "") -> None:
         """Write a figure down."""
@@ -63,7 +63,7 @@ class Rows:
         self._append(Row(self.section, name, note=reason, status=Status.SKIPPED))
 
     def _append(self, row: Row) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(row)) + "\n")
 
 

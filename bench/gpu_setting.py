@@ -11,6 +11,7 @@ from bench.full_size_layout import CONFIG
 from bench.gpu_clock import Clock
 from bench.gpu_network import TINY
 from bench.gpu_rows import Rows
+from engine.kernels.cuda.arguments import Launcher
 from engine.model.config import ModelConfig, TextConfig
 from engine.quant.layout import ROWS_PER_BYTE, SEGMENT
 
@@ -85,6 +86,13 @@ class Setting:
     def on_gpu(self) -> bool:
         """Whether the CUDA kernels run; without them their references do, to try the program."""
         return self.device.type == "cuda"
+
+    @property
+    def launcher(self) -> Launcher:
+        """Runs single kernels on the GPU."""
+        from engine.kernels.cuda import launcher
+
+        return launcher.of(self.device)
 
     @property
     def dtype(self) -> torch.dtype:
