@@ -81,6 +81,33 @@ def four_bits(shim: Shim, tokens: int, channels: int, rows: int, *, many: bool) 
     assert torch.equal(found, multiply(values, by_channel, quantize_activations(x)) + bias)
 
 
+@pytest.mark.parametrize(
+    ("tokens", "channels", "rows"),
+    [(9, 100, 588), (17, 130, 272), (127, 128, 256), (128, 33, 128), (129, 5, 37)],
+    ids=["patches", "a part of a tile and of a block", "one less", "a whole block", "one more"],
+)
+def test_many_tokens_by_eight_bits_are_the_reference_bit_for_bit(
+    shim: Shim, tokens: int, channels: int, rows: int
+) -> None:
+    """On the tensor cores, aligned or not."""
+    codes, scales = encode_rows(numbers(channels, channels, rows))
+    x, bias = numbers(rows, tokens, rows), numbers(1, channels)
+
+    found = run8(shim, codes, scales, x, bias, many=True)
+
+    assert torch.equal(found, multiply(codes, None, quantize_activations(x)) * scales + bias)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "channels", "rows"), [(9, 200, 384), (127, 128, 128), (129, 1, 640)], ids=str
+)
+def test_many_tokens_by_four_bits_are_the_reference_bit_for_bit(
+    shim: Shim, tokens: int, channels: int, rows: int
+) -> None:
+    """Each half of a block has scales of its own."""
+    four_bits(shim, tokens, channels, rows, many=True)
+
+
 @pytest.mark.parametrize("element", [torch.bfloat16, torch.float16], ids=str)
 def test_a_product_is_rounded_once_to_the_type_of_the_hidden_states(shim: Shim, element: torch.dtype) -> None:
     """The bias is added before."""
