@@ -12,13 +12,15 @@ def create_app(broker_url: str) -> Celery:
     """An app on the ledger's Redis.
 
     Remote control stays off: with it a worker may exit or go deaf when Redis restarts. Only JSON is read, so
-    that a message cannot carry code. A worker waits for its broker for ever.
+    that a message cannot carry code. A worker waits for its broker for ever. It may hold a second message:
+    one whose acknowledgement met a broken connection stays counted, and with a limit of one the worker would
+    never ask for another, nor notice that the connection is gone.
     """
     app = Celery("lynceus", broker=broker_url, set_as_current=False)
     app.conf.update(
         worker_pool="solo",
         worker_concurrency=1,
-        worker_prefetch_multiplier=1,
+        worker_prefetch_multiplier=2,
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,

@@ -7,6 +7,7 @@ from enum import StrEnum
 from threading import Lock
 
 from services.infra.ledger import Heartbeat, Ledger
+from services.infra.stages import Stages
 
 
 class Outcome(StrEnum):
@@ -67,6 +68,8 @@ class Health:
         self._untold = _Tally()
         self._totals: Counter[tuple[str, Outcome]] = Counter()
         self._last_error: str | None = None
+        self.stages = Stages()
+        """Where the gateway's time goes."""
 
     def note(self, camera_id: str, outcome: Outcome) -> None:
         """Count an outcome; where it ends a frame, that is the camera's last frame."""
@@ -125,4 +128,5 @@ class Health:
                 finished=finished,
                 failures=failures,
                 last_error=self._last_error,
+                stages=self.stages.summary(),
             )

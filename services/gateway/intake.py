@@ -82,7 +82,8 @@ class Intake:
                 log.warning("frame goes to the spool", result_id=job.result_id, reason=error.detail)
             else:
                 return _outcome(job, is_new=accepted.is_new)
-        self._spool.put(job, data)
+        with self._health.stages.timed("spool"):
+            self._spool.put(job, data)
         return Outcome.SPOOLED
 
     def _request(self, frame: SourceFrame, camera: CameraConfig) -> SubmissionRequest:

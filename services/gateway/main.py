@@ -67,6 +67,7 @@ def build(settings: GatewaySettings, stop: Event) -> GatewayLoop:
     configs = load_sources(settings.sources_file)
     _check_recipes(settings.sources_file, configs, recipes)
     ledger = RedisLedger(settings.ledger_url)
+    health, letters = Health(f"gateway-{socket.gethostname()}"), Letters()
     submission = Submission(
         ledger=ledger,
         frames=RedisFrames(settings.frames_url),
@@ -74,8 +75,8 @@ def build(settings: GatewaySettings, stop: Event) -> GatewayLoop:
         recipes=recipes,
         frames_high_water=settings.frames_high_water,
         ledger_high_water=settings.ledger_high_water,
+        stages=health.stages,
     )
-    health, letters = Health(f"gateway-{socket.gethostname()}"), Letters()
     spool = Spool(settings.spool_dir, settings.spool_max_bytes)
     intake = Intake(submission, spool, health, letters)
     cameras = [Camera(config, make_source(config, health)) for config in configs]

@@ -1,7 +1,7 @@
 """The one door for a new inspection: gateway, REST and the Celery task all come in here."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -20,6 +20,7 @@ from services.infra.frames import FrameStore
 from services.infra.ledger import Duplicate, Ledger
 from services.infra.names import Lane
 from services.infra.recipes import RecipeBook
+from services.infra.stages import Stages
 
 
 class SubmissionRequest(Message):
@@ -66,6 +67,8 @@ class Submission:
     recipes: RecipeBook
     frames_high_water: float = 1.0
     ledger_high_water: float = 1.0
+    stages: Stages = field(default_factory=Stages)
+    """Where the time of this door goes."""
 
     def accept(self, request: SubmissionRequest, data: bytes) -> Accepted:
         """Accept the job once per `result_id`; the same request again changes nothing.
@@ -84,9 +87,11 @@ class Submission:
         """
         recipe = self._recipe(request)
         now = datetime.now(UTC)
-        frame = images.probe(data, request.captured_at or now)
-        pixels = images.decode(data)
-        reason = quality.unusable_reason(pixels, recipe.frame_limits)
+        with self.stages.timed("decode"):
+            frame = images.probe(data, request.captured_at or now)
+            pixels = images.decode(data)
+        with self.stages.timed("check"):
+            reason = quality.unusable_reason(pixels, recipe.frame_limits)
         return Prepared(_job(request, recipe, frame, now, reason), data, pixels)
 
     def hand_over(self, job: InspectionJob, data: bytes) -> Accepted:
@@ -95,11 +100,17 @@ class Submission:
         Raises DuplicateConflict for another body under the same id, StoreFull at the high-water marks,
         StoreUnavailable.
         """
-        if self.ledger.state(job.result_id) is None:
-            self._make_sure_of_room()
-            self.frames.put(job.result_id, data)
-        outcome = self.ledger.add(job, body_digest(job))
-        self.doorbell.ring(Lane.INSPECT)
+        with self.stages.timed("look up"):
+            is_known = self.ledger.state(job.result_id) is not None
+        if not is_known:
+            with self.stages.timed("room"):
+                self._make_sure_of_room()
+            with self.stages.timed("keep"):
+                self.frames.put(job.result_id, data)
+        with self.stages.timed("add"):
+            outcome = self.ledger.add(job, body_digest(job))
+        with self.stages.timed("ring"):
+            self.doorbell.ring(Lane.INSPECT)
         return self._first(job) if isinstance(outcome, Duplicate) else Accepted(job, is_new=True)
 
     def _first(self, job: InspectionJob) -> Accepted:

@@ -13,7 +13,7 @@ def test_a_worker_waits_for_its_broker_for_ever_and_reads_only_json() -> None:
     conf = create_app("redis://127.0.0.1:1/0").conf
     assert conf.worker_pool == "solo"
     assert conf.worker_enable_remote_control is False
-    assert conf.worker_prefetch_multiplier == 1
+    assert conf.worker_prefetch_multiplier == 2
     assert conf.broker_connection_max_retries is None
     assert conf.broker_connection_retry_on_startup is True
     assert conf.task_ignore_result is True

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from services.infra.doorbell import Doorbell
 from services.infra.errors import StoreUnavailable
@@ -150,12 +152,70 @@ def test_a_worker_survives_redis_and_stops_cleanly(site: Site, wait_until: WaitU
         assert worker.wait(PATIENCE) == 0
 
 
+def test_a_worker_hears_whenever_its_connections_are_cut(site: Site, wait_until: WaitUntil) -> None:
+    """Every connection to the ledger is closed, at moments that move over the life of a ring."""
+    plant, rounds = site.plant, 60
+    with site.worker(1), Redis.from_url(site.ledger_server.url) as admin:
+        for number in range(rounds):
+            result_id = f"part-{number}"
+            wait_until(lambda: _is_submitted(plant, result_id), PATIENCE)  # noqa: B023
+            time.sleep(number % 20 / 1000)
+            admin.client_kill_filter(_type="normal", skipme=True)
+            wait_until(lambda: _is_decided(plant, result_id), PATIENCE)  # noqa: B023
+
+
+def _is_submitted(plant: Plant, result_id: str) -> bool:
+    with suppress(StoreUnavailable):
+        plant.submit(result_id)
+        plant.bell.ring(Lane.INSPECT)
+        return True
+    return False
+
+
+def _is_decided(plant: Plant, result_id: str) -> bool:
+    with suppress(StoreUnavailable):
+        return plant.state(result_id).stage is Stage.DECIDED
+    return False
+
+
 def test_a_worker_whose_engine_failed_exits_for_its_supervisor(site: Site, wait_until: WaitUntil) -> None:
     """The device is in doubt, so the process ends with 70 and leaves the part to the next one."""
     site.plant.submit("breaker", GOOD, Trait.ENGINE_FAILURE, seconds_left=3600.0)
     with site.worker(1) as worker:
         wait_until(lambda: worker.poll() is not None, PATIENCE)
         assert worker.returncode == 70
+    (entry,) = site.plant.ledger.read(Lane.INSPECT, "next-worker", 1)
+    assert entry.deliveries == 2
+
+
+def test_a_worker_asked_to_stop_hands_back_what_its_engine_holds(site: Site, wait_until: WaitUntil) -> None:
+    """SIGTERM in the middle of a step: it ends with 0, and all it held can be read at once and uncounted."""
+    plant = site.plant
+    for number in range(3):
+        plant.submit(f"part-{number}", GOOD, Trait.HANGING, seconds_left=3600.0)
+
+    def parts_at_work() -> int:
+        beats = plant.ledger.heartbeats()
+        return sum(beat.engine.verdicts.running for beat in beats if beat.engine is not None)
+
+    with site.worker(1) as worker:
+        wait_until(lambda: parts_at_work() == 3, PATIENCE)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(PATIENCE) == 0
+    entries = plant.ledger.read(Lane.INSPECT, "next-worker", 10)
+    assert [entry.deliveries for entry in entries] == [1, 1, 1]
+
+
+def test_a_worker_whose_engine_hangs_exits_for_its_supervisor(site: Site, wait_until: WaitUntil) -> None:
+    """No signal and no error would end such a step: the watchdog says so in the heartbeat, and ends it."""
+    site.plant.submit("hanging", GOOD, Trait.HANGING, seconds_left=3600.0)
+    site.environment["LYNCEUS_LONGEST_STEP_SECONDS"] = "0.5"
+    with site.worker(1) as worker:
+        wait_until(lambda: worker.poll() is not None, PATIENCE)
+        assert worker.returncode == 70
+    (beat,) = site.plant.ledger.heartbeats()
+    assert beat.fault is not None
+    assert "longer than 0.5 s" in beat.fault
     (entry,) = site.plant.ledger.read(Lane.INSPECT, "next-worker", 1)
     assert entry.deliveries == 2
 
@@ -180,7 +240,7 @@ def test_a_part_sent_through_the_queue_ends_in_the_database(
     ("variable", "value", "words"),
     [
         ("LYNCEUS_CHECKPOINT", "no/such/folder", "no/such/folder"),
-        ("LYNCEUS_BATCH_SIZE", "many", "LYNCEUS_BATCH_SIZE"),
+        ("LYNCEUS_REPORTS_AT_ONCE", "many", "LYNCEUS_REPORTS_AT_ONCE"),
         ("LYNCEUS_DEVICE", "cuda:99", "cuda:99"),
     ],
 )

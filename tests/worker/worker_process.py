@@ -9,4 +9,9 @@ from tests.worker.fake_engine import FakeEngine
 from worker.gpu import serve_with
 
 if __name__ == "__main__":
-    sys.exit(serve_with(cast(Engine, FakeEngine()), load_settings(WorkerSettings), f"worker-{sys.argv[1]}"))
+    engine = FakeEngine()
+    try:
+        code = serve_with(cast(Engine, engine), load_settings(WorkerSettings), f"worker-{sys.argv[1]}")
+    finally:
+        engine.close(drain=False)
+    sys.exit(code)

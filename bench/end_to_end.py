@@ -1,0 +1,152 @@
+"""The pipeline beside its own engine: gateway, Redis and worker, against the same pictures in Engine.score.
+
+    OMP_NUM_THREADS=1 python -m bench.end_to_end DIRECTORY [--frames 200] [--repeats 3] [--cameras 8]
+
+The starter model on the CPU, the shipped surface recipe with a golden image and without reports. Engine and
+pipeline take turns, so that both meet the same machine. Throughput is measured with WINDOW frames on their
+way at any time; the pipeline's own time with one frame at a time: from the moment the camera holds it out
+until its verdict is on the event feed, less the engine's share. DIRECTORY receives stores and logs.
+"""
+
+import argparse
+import itertools
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.host import print_host
+from bench.line import CHECKPOINT, Line, Pictures, SimulatedCamera, encoded, running_line, threads
+from engine import Engine, EngineConfig, Priority, Scores
+from schemas.recipe import Recipe
+from services.infra.images import decode
+from services.infra.stages import StageTime
+from worker.golden import GoldenShelf
+from worker.prompts import choices, inspect_prompt
+
+WINDOW = 24
+"""Frames on their way at once when throughput is measured: enough for the engine to have the next ones."""
+
+Frames = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class OwnTime:
+    """One frame alone: from the camera to the verdict, and the part of it that was the engine's; in ms."""
+
+    total: float
+    engine: float
+    queue: float
+
+    @property
+    def pipeline(self) -> float:
+        """What is not the engine's."""
+        return self.total - self.engine
+
+
+def engine_rate(engine: Engine, line: Line, frames: Frames) -> float:
+    """Verdicts a second of the engine alone, from decoded pictures."""
+    recipe: Recipe = line.recipes.get("surface")
+    golden = GoldenShelf(line.recipes).images(recipe)
+    pixels = [decode(data) for _, data in frames]
+    waiting: deque[Future[Scores]] = deque()
+    start = time.perf_counter()
+    for picture in pixels:
+        if len(waiting) >= WINDOW:
+            waiting.popleft().result()
+        prompt = inspect_prompt(recipe, golden, picture)
+        waiting.append(engine.score(prompt, choices(recipe), Priority.VERDICT, time.monotonic() + 600))
+    wait(waiting)
+    return len(frames) / (time.perf_counter() - start)
+
+
+def pipeline_rate(line: Line, frames: Frames, cameras: int) -> float:
+    """Verdicts a second from the first frame offered to the last verdict seen."""
+    permits = threading.Semaphore(WINDOW)
+    sources = [
+        SimulatedCamera(f"camera-{number}", iter(frames[number::cameras]), permits)
+        for number in range(cameras)
+    ]
+    seen = len(line.verdicts)
+    with line.watched(permits), line.gateway(sources):
+        line.wait_for(seen + len(frames))
+    first = min(moment for source in sources for moment in source.offered.values())
+    last = max(line.verdicts[name] for name, _ in frames)
+    return len(frames) / (last - first)
+
+
+def own_times(line: Line, frames: Frames) -> tuple[list[OwnTime], Sequence[StageTime]]:
+    """One frame at a time through everything, and the gateway's stages meanwhile."""
+    permits = threading.Semaphore(1)
+    camera = SimulatedCamera("camera-0", iter(frames), permits)
+    seen = len(line.verdicts)
+    with line.watched(permits), line.gateway([camera]) as health:
+        line.wait_for(seen + len(frames))
+    times = []
+    for name, _ in frames:
+        spent = line.verdict(name).processing_times
+        total = (line.verdicts[name] - camera.offered[name]) * 1000
+        times.append(OwnTime(total, spent.engine_ms, spent.queue_ms))
+    return times, health.stages.summary()
+
+
+def print_own_times(line: Line, times: Sequence[OwnTime], gateway: Sequence[StageTime]) -> None:
+    """The median frame, and where its milliseconds go."""
+    ordered = sorted(each.pipeline for each in times)
+    print(f"\none frame at a time, {len(times)} frames, ms (wanted: pipeline p50 at most 8)")
+    print(f"  camera to verdict p50 {statistics.median(each.total for each in times):7.2f}")
+    print(f"  engine            p50 {statistics.median(each.engine for each in times):7.2f}")
+    print(f"  pipeline          p50 {statistics.median(ordered):7.2f}", end="")
+    print(f"   p95 {ordered[int(len(ordered) * 0.95)]:7.2f}")
+    queue = statistics.median(each.queue for each in times)
+    print(f"\n  {'stage':24} {'p50':>7} {'p95':>7}")
+    for stage in gateway:
+        print(f"  gateway {stage.stage:16} {stage.p50_ms:7.2f} {stage.p95_ms:7.2f}")
+    print(f"  {'job made to job read':24} {queue:7.2f}   (overlaps gateway: check, keep, add, ring)")
+    worker = next(beat for beat in line.ledger.heartbeats() if beat.kind == "worker")
+    for stage in worker.stages:
+        note = "   (inside the engine's share)" if stage.stage == "prepare" else ""
+        print(f"  worker  {stage.stage:16} {stage.p50_ms:7.2f} {stage.p95_ms:7.2f}{note}")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--frames", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cameras", type=int, default=8)
+    options = parser.parse_args()
+    print_host()
+    print(f"OMP_NUM_THREADS {threads()}")
+    pictures, numbers = Pictures(seed=1), itertools.count()
+
+    def fresh(count: int) -> Frames:
+        return encoded(pictures, count, f"run{next(numbers)}")
+
+    with (
+        running_line(options.directory, golden=True, escalates=False) as line,
+        Engine(EngineConfig(CHECKPOINT, device="cpu")) as engine,
+    ):
+        own_times(line, fresh(10))
+        engine_rate(engine, line, fresh(10))
+        print("\nverdicts a second", f"{'engine':>9} {'pipeline':>9} {'ratio':>7}   (wanted: 0.80)")
+        ratios = []
+        for _ in range(options.repeats):
+            alone = engine_rate(engine, line, fresh(options.frames))
+            through = pipeline_rate(line, fresh(options.frames), options.cameras)
+            ratios.append(through / alone)
+            print(f"                  {alone:9.2f} {through:9.2f} {ratios[-1]:7.2f}")
+        print(f"median ratio {statistics.median(ratios):.2f}")
+        times, stages = own_times(line, fresh(options.frames // 2))
+        line.ledger.heartbeats()
+        time.sleep(1.2)
+        print_own_times(line, times, stages)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""A whole installation for the pipeline's benches: real stores, worker and clerk, and a gateway in here."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from schemas.problem import Problem
+from schemas.recipe import Recipe
+from schemas.verdict import Verdict
+from services.cli.client import ApiClient
+from services.cli.processes import Supervisor
+from services.cli.readiness import wait_until_ready
+from services.cli.stack import Stack, StackOptions, free_port
+from services.gateway.health import Health
+from services.gateway.intake import Intake
+from services.gateway.letters import Letters
+from services.gateway.loop import Camera, GatewayLoop, Shared
+from services.gateway.source import SourceFrame
+from services.gateway.sources import FolderConfig
+from services.infra.doorbell import Doorbell
+from services.infra.errors import LynceusError
+from services.infra.frames import RedisFrames
+from services.infra.images import Rgb, decode, encode_png
+from services.infra.ledger import EventKind, RedisLedger
+from services.infra.recipes import RecipeBook
+from services.infra.spool import Spool
+from services.infra.submission import Submission
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKPOINT = ROOT / "models" / "starter"
+SAMPLES = ROOT / "samples" / "surface"
+RECIPE_ID = "surface"
+NOISE = 8
+"""Grey levels by which each frame differs from its sample: no two frames are the same picture."""
+
+SPOOL_BYTES = 1_000_000_000
+DEADLINE_MS = 600_000
+
+
+def write_recipe(directory: Path, *, golden: bool, escalates: bool) -> Recipe:
+    """The shipped surface recipe with a long deadline, a golden image if asked for, and reports or none."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_load((ROOT / "recipes" / "surface.yaml").read_text(encoding="utf-8"))
+    text |= {"deadline_ms": DEADLINE_MS}
+    if not escalates:
+        text["escalation"] = {"decisions": []}
+    if golden:
+        (directory / "good.png").write_bytes((SAMPLES / "SF-001.png").read_bytes())
+        text["golden"] = ["good.png"]
+    (directory / "surface.yaml").write_text(yaml.safe_dump(text), encoding="utf-8")
+    return RecipeBook(directory).get(RECIPE_ID)
+
+
+class Pictures:
+    """Frames of one camera: the samples by turns, each with noise of its own; a seed makes the same again."""
+
+    def __init__(self, seed: int, side: int | None = None) -> None:
+        self._random = np.random.default_rng(seed)
+        samples = [decode(path.read_bytes()) for path in sorted(SAMPLES.glob("*.png"))]
+        self._samples = [sample[:side, :side] for sample in samples]
+        self._next = 0
+
+    def frame(self) -> Rgb:
+        """The next frame, RGB uint8 [H, W, 3]."""
+        sample = self._samples[self._next % len(self._samples)]
+        self._next += 1
+        noise = self._random.integers(0, NOISE, sample.shape, dtype=np.uint8)
+        return np.asarray(np.minimum(sample, 255 - NOISE) + noise, dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """One frame held out to the gateway."""
+
+    name: str
+    data: bytes
+    refused: list[str]
+
+    def read(self) -> SourceFrame:
+        return SourceFrame(self.name, self.data, self.name, None, datetime.now(UTC))
+
+    def may_mend(self, _error: LynceusError) -> bool:
+        return False
+
+    def accepted(self) -> None:
+        """Nothing is kept."""
+
+    def rejected(self, problem: Problem) -> None:
+        self.refused.append(f"{self.name}: {problem.detail}")
+
+
+@dataclass
+class SimulatedCamera:
+    """A source whose frames are taken as fast as `permits` allows; the bench notes when each was offered."""
+
+    camera_id: str
+    frames: Iterator[tuple[str, bytes]]
+    permits: threading.Semaphore
+    offered: dict[str, float] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    waits_for_room = True
+
+    def offers(self, stop: threading.Event) -> Iterator[_Offer]:
+        """See Source.offers."""
+        for name, data in self.frames:
+            while not self.permits.acquire(timeout=0.1):
+                if stop.is_set():
+                    return
+            self.offered[name] = time.perf_counter()
+            yield _Offer(name, data, self.refused)
+
+
+@dataclass
+class Line:
+    """What a bench works with while the installation runs."""
+
+    stack: Stack
+    supervisor: Supervisor
+    recipes: RecipeBook
+    ledger: RedisLedger
+    frames: RedisFrames
+    api: ApiClient
+    directory: Path
+    verdicts: dict[str, float] = field(default_factory=dict)
+    """When each part's verdict was seen from outside, by part."""
+    results: dict[str, str] = field(default_factory=dict)
+    """Result ids by part."""
+
+    @contextmanager
+    def gateway(self, cameras: list[SimulatedCamera]) -> Iterator[Health]:
+        """A gateway on these cameras, stopped at the end of the block."""
+        stop, health, letters = threading.Event(), Health(), Letters()
+        door = Submission(
+            self.ledger,
+            self.frames,
+            Doorbell(_redis_url(self.stack, "ledger")),
+            self.recipes,
+            0.85,
+            0.85,
+            health.stages,
+        )
+        intake = Intake(door, Spool(self.directory / "spool", SPOOL_BYTES), health, letters)
+        shared = Shared(intake, self.ledger, self.recipes, health, letters)
+        loop = GatewayLoop([Camera(_config(each), each) for each in cameras], shared, stop)
+        thread = threading.Thread(target=loop.run)
+        thread.start()
+        try:
+            yield health
+        finally:
+            stop.set()
+            thread.join()
+
+    @contextmanager
+    def watched(self, permits: threading.Semaphore) -> Iterator[None]:
+        """Follows the live feed from outside: notes every verdict, and lets one more frame in for each."""
+        over = threading.Event()
+        first = self.ledger.newest_event_id()
+        thread = threading.Thread(target=self._follow, args=(first, permits, over))
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _follow(self, event_id: str, permits: threading.Semaphore, over: threading.Event) -> None:
+        while not over.is_set():
+            for event in self.ledger.events_after(event_id, 1000, 200):
+                event_id = event.event_id
+                if event.kind is EventKind.VERDICT:
+                    self.verdicts[event.part_id] = time.perf_counter()
+                    self.results[event.part_id] = event.result_id
+                    permits.release()
+
+    def wait_for(self, parts: int) -> None:
+        """Returns when that many verdicts were seen; fails loudly when a process has ended."""
+        while len(self.verdicts) < parts:
+            if ended := self.supervisor.ended():
+                raise RuntimeError(f"{ended[0].name} has ended, see {ended[0].log_path}")
+            time.sleep(0.01)
+
+    def verdict(self, part: str) -> Verdict:
+        """The verdict on a part, from the ledger."""
+        state = self.ledger.state(self.results[part])
+        if state is None or state.verdict is None:
+            raise RuntimeError(f"{part} has no verdict")
+        return state.verdict
+
+
+@contextmanager
+def running_line(directory: Path, *, golden: bool, escalates: bool) -> Iterator[Line]:
+    """Two Redis servers, worker, clerk and API below a folder, ready for frames; all ended afterwards."""
+    recipes = directory / "recipes"
+    write_recipe(recipes, golden=golden, escalates=escalates)
+    stack = Stack(
+        StackOptions(
+            directory=directory,
+            recipes_dir=recipes,
+            checkpoint=CHECKPOINT,
+            sources_file=directory / "sources.yaml",
+            device="cpu",
+            port=free_port(),
+        )
+    )
+    with Supervisor() as supervisor, ApiClient(stack.api_url) as api:
+        stack.start_stores(supervisor)
+        stack.start_services(supervisor)
+        wait_until_ready(api, supervisor)
+        yield Line(
+            stack,
+            supervisor,
+            RecipeBook(recipes),
+            RedisLedger(_redis_url(stack, "ledger")),
+            RedisFrames(_redis_url(stack, "frames")),
+            api,
+            directory,
+        )
+
+
+def encoded(pictures: Pictures, count: int, prefix: str) -> list[tuple[str, bytes]]:
+    """That many frames with their parts' names, as PNG."""
+    return [(f"{prefix}-{number}", encode_png(pictures.frame())) for number in range(count)]
+
+
+def threads() -> str:
+    """What bounds the processors each process uses."""
+    return os.environ.get("OMP_NUM_THREADS", "not set")
+
+
+def _redis_url(stack: Stack, name: str) -> str:
+    return f"redis://127.0.0.1:{stack.ports[name]}/0"
+
+
+def _config(camera: SimulatedCamera) -> FolderConfig:
+    return FolderConfig(
+        kind="folder", camera_id=camera.camera_id, recipe_id=RECIPE_ID, path=Path(), is_simulated=True
+    )
