@@ -64,7 +64,7 @@ class Engine:
         most = CONTEXTS_A_REQUEST * config.max_batch * context
         self._budget = cache_budget(text, dtype, device, config.cache_bytes, most)
         features = Features(network, self._budget.feature_bytes if config.prefix_caching else 0)
-        self._encoder = PromptEncoder(directory, network.config, context, features.__contains__)
+        self._encoder = PromptEncoder(directory, network.config, context, features.touch)
         self._tokenizer = self._encoder.tokenizer
         self._guide = guide_of(self._tokenizer, text.vocab_size)
         self._grammars = GrammarBook(self._guide)
@@ -140,7 +140,7 @@ class Engine:
 
     def healthy(self) -> bool:
         """Whether it can go on; False after a failure that no request explains, as `stats` tells it."""
-        return self.stats().failure is None
+        return self._loop.failure is None
 
     def check_integrity(self) -> None:
         """Compare the accounts of the cache's blocks with one another; raises CacheCorrupt, EngineClosed."""

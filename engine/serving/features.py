@@ -20,19 +20,23 @@ class Features:
         self.seen = 0
         self.reused = 0
         self._network = network
-        self._room = budget
+        self._budget = self._room = budget
         self._kept: OrderedDict[bytes, Tensor] = OrderedDict()
 
-    def __contains__(self, digest: bytes) -> bool:
-        return digest in self._kept
+    def touch(self, digest: bytes) -> bool:
+        """Whether an image's features are there; one that is asked for stays longer. For any thread."""
+        try:
+            self._kept.move_to_end(digest)
+        except KeyError:
+            return False
+        return True
 
     def of(self, images: Sequence[PromptImage]) -> dict[bytes, Tensor]:
         """The features of all these images; the new ones are seen in one call."""
         features = {}
         for image in images:
-            if (kept := self._kept.get(image.digest)) is not None:
-                self._kept.move_to_end(image.digest)
-                features[image.digest] = kept
+            if self.touch(image.digest):
+                features[image.digest] = self._kept[image.digest]
         fresh = list({i.digest: i for i in images if i.digest not in features}.values())
         self.reused += len(images) - len(fresh)
         for image, seen in zip(fresh, self._see(fresh), strict=True):
@@ -50,9 +54,7 @@ class Features:
 
     def _keep(self, digest: bytes, features: Tensor) -> None:
         size = features.nbytes
-        if size > self._room + sum(kept.nbytes for kept in self._kept.values()):
-            return
-        if not torch.isfinite(features).all():
+        if size > self._budget or not torch.isfinite(features).all():
             return
         while size > self._room:
             self._room += self._kept.popitem(last=False)[1].nbytes

@@ -35,7 +35,7 @@ class Loop:
         self._steps = StepStatistics()
         self._numbers = itertools.count()
         self._refusal: EngineClosed | None = None
-        self._failure: str | None = None
+        self.failure: str | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="lynceus-engine", daemon=True)
         self._thread.start()
@@ -70,7 +70,7 @@ class Loop:
             cache_blocks_kept=blocks.kept,
             images_seen=features.seen,
             images_reused=features.reused,
-            failure=self._failure,
+            failure=self.failure,
         )
 
     def room(self) -> Room:
@@ -106,8 +106,8 @@ class Loop:
         except BaseException as fault:
             # A fault that no request explains leaves the device in doubt: say so to every caller, loudly.
             with self._changed:
-                self._failure = f"the engine failed: {fault!r}"
-                self._refusal = EngineClosed(self._failure, "restart the process")
+                self.failure = f"the engine failed: {fault!r}"
+                self._refusal = EngineClosed(self.failure, "restart the process")
             raise
         finally:
             self._abandon()

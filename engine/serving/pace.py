@@ -9,8 +9,8 @@ from engine.model.network import ErnieVL
 from engine.serving.requests import EngineConfig
 from engine.serving.scheduler import Limits
 
-STEP_SECONDS = 0.25
-"""What a step of verdicts may take: one that arrives meanwhile waits for half of it on average."""
+STEP_SECONDS = 0.5
+"""What the prompts of a step of verdicts may take: longer ones would gain little, and who arrives waits."""
 
 REPORT_SHARE = 4
 """A step that reads the prompts of reports is so many times shorter, because a verdict may wait behind it."""

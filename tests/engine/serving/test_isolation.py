@@ -8,7 +8,7 @@ import torch
 
 from engine import ComputationFailed, Engine, EngineConfig, EngineError, Priority
 from engine.model import ErnieVL
-from tests.engine.serving.traffic import PROMPTS, Alone, Ask, Stepped, assert_same
+from tests.engine.serving.traffic import PROMPTS, Alone, Ask, Stepped
 
 BAD = 5
 """The prompt that breaks: the one with a system turn, which shares no beginning with the others."""
@@ -70,7 +70,7 @@ def test_what_one_request_raises_fails_it_alone(
             assert isinstance(fault, ComputationFailed)
             assert "met its match" in fault.detail
         else:
-            assert_same(future.result(1), alone.answer(ask))
+            alone.check(ask, future.result(1))
     assert stepped.engine.healthy()
 
 
@@ -89,12 +89,12 @@ def test_numbers_that_are_none_are_never_read_by_others(stepped: Stepped, alone:
     assert isinstance(futures[BAD].exception(1), ComputationFailed)
     for ask, future in zip(SCORES, futures, strict=True):
         if ask.prompt != BAD:
-            assert_same(future.result(1), alone.answer(ask))
+            alone.check(ask, future.result(1))
     assert executor.pool.keys.isfinite().all()
     assert executor.pool.values.isfinite().all()
     again = SCORES[BAD].of(stepped.engine)
     stepped.finish()
-    assert_same(again.result(1), alone.answer(SCORES[BAD]))
+    alone.check(SCORES[BAD], again.result(1))
 
 
 def test_a_fault_of_a_report_leaves_the_others_writing(
@@ -118,4 +118,4 @@ def test_a_fault_of_a_report_leaves_the_others_writing(
     stepped.finish()
     assert isinstance(futures[1].exception(1), EngineError)
     for n in (0, 2):
-        assert_same(futures[n].result(1), alone.answer(asks[n]))
+        alone.check(asks[n], futures[n].result(1))

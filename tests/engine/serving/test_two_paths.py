@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from engine import Completion, DeadlinePassed, Engine, EngineConfig, Priority, Scores
 from engine.model.cache import BLOCK_TOKENS
-from tests.engine.serving.traffic import PROMPTS, Alone, Ask, Stepped, assert_same
+from engine.serving.scheduler import VERDICT_STEPS
+from tests.engine.serving.traffic import PROMPTS, Alone, Ask, Stepped
 
 STARTER = Path(__file__).resolve().parents[3] / "models" / "starter"
 
@@ -106,7 +107,7 @@ def _serve(stepped: Stepped, story: list[Event], alone: Alone) -> None:
         elif future.cancelled():
             assert event.cancelled_after is not None
         else:
-            assert_same(future.result(1), alone.answer(event.ask))
+            alone.check(event.ask, future.result(1))
 
 
 @settings(max_examples=30, suppress_health_check=list(HealthCheck))
@@ -144,8 +145,23 @@ def test_a_beginning_is_shared_within_one_step(checkpoint: Path, alone: Alone) -
     futures = [ask.of(stepped.engine) for ask in asks]
     stepped.finish()
     for ask, future in zip(asks, futures, strict=True):
-        assert_same(future.result(1), alone.answer(ask))
+        alone.check(ask, future.result(1))
     stats = stepped.engine.stats()
     assert stats.steps == 1
     assert stats.images_seen == 4
     assert stats.verdicts.reused_tokens > 0
+
+
+def test_reports_advance_under_a_stream_of_verdicts(tiny_checkpoint: Path) -> None:
+    """Verdicts wait at every step; two reports still write a token in every fifth."""
+    stepped = Stepped(Engine(EngineConfig(tiny_checkpoint, device="cpu", max_batch=2)))
+    reports = [Ask(n, tokens=4, temperature=1.0).of(stepped.engine) for n in range(2)]
+    verdicts = []
+    while not all(report.done() for report in reports):
+        verdicts += [Ask(n, classes=0, priority=Priority.VERDICT).of(stepped.engine) for n in range(4)]
+        stepped.go(1)
+        assert stepped.engine.stats().verdicts.unfinished > 0
+        assert stepped.engine.stats().steps <= (VERDICT_STEPS + 1) * (len(reports) + 4)
+    for verdict in verdicts:
+        verdict.cancel()
+    stepped.finish()
