@@ -201,7 +201,7 @@ def expert_gemv(
     down_chunk = _chunk(blocks * deep, wide, warps)
     gate_up_tasks = blocks * 2 * wide * parts(deep, gate_up_chunk)
     grid = min(multiprocessors * _GEMV_RESIDENT, parts(gate_up_tasks, _GEMV_THREADS // WARP))
-    constants = {"ELEMENT": element, "TOKENS": block_tokens, "WINDOW_BITS": window_bits}
+    constants: dict[str, str | int] = {"ELEMENT": element, "TOKENS": block_tokens, "WINDOW_BITS": window_bits}
     slots = 2 * wide * _slots(deep, gate_up_chunk) + deep * _slots(wide, down_chunk)
     return GemvPlan(
         _launch(EXPERT_GEMV, constants, max(grid, 1), threads=_GEMV_THREADS),
@@ -237,7 +237,7 @@ def expert_down(element: str, window_bits: int, routed: Routed, sizes: Sizes, *,
 def _expert_gemm(
     kernel: Kernel, element: str, window_bits: int, routed: Routed, tiles: int, block_tokens: int
 ) -> Launch:
-    constants = {
+    constants: dict[str, str | int] = {
         "ELEMENT": element,
         "TOKENS": block_tokens,
         "STAGES": _STAGES,
@@ -265,7 +265,7 @@ def linear4(element: str, tokens: int, channels: int) -> Launch:
 def _linear(kernel: Kernel, element: str, tokens: int, channels: int) -> Launch:
     at_once = few(tokens)
     shared = 2 * _WARPS * _CHANNELS * at_once * _FLOAT
-    constants = {"ELEMENT": element, "TOKENS": at_once}
+    constants: dict[str, str | int] = {"ELEMENT": element, "TOKENS": at_once}
     return _launch(kernel, constants, parts(channels, _CHANNELS), parts(tokens, at_once), shared=shared)
 
 
@@ -283,7 +283,7 @@ def linear4_many(element: str, tokens: int, channels: int) -> Launch:
 def _linear_many(kernel: Kernel, element: str, tokens: int, channels: int, weights: int) -> Launch:
     at_once = many(tokens)
     shared = _STAGES * (weights + _activations(at_once))
-    constants = {"ELEMENT": element, "TOKENS": at_once, "STAGES": _STAGES}
+    constants: dict[str, str | int] = {"ELEMENT": element, "TOKENS": at_once, "STAGES": _STAGES}
     return _launch(kernel, constants, parts(channels, TILE), parts(tokens, at_once), shared=shared)
 
 
@@ -300,7 +300,7 @@ def encode(segments: int, window_bits: int, multiprocessors: int) -> EncodePlan:
     at_once = min(_ENCODE_SEGMENTS, _ENCODE_KEYS // states)
     grid = min(parts(segments, at_once), multiprocessors * _ENCODE_RESIDENT)
     shared = (2 * states + TILE + 1) * at_once * _INT
-    constants = {"WINDOW_BITS": window_bits, "SEGMENTS": at_once}
+    constants: dict[str, str | int] = {"WINDOW_BITS": window_bits, "SEGMENTS": at_once}
     return EncodePlan(
         _launch(ENCODE, constants, max(grid, 1), shared=shared), max(grid, 1) * TILE * states * at_once
     )

@@ -19,13 +19,16 @@ SMALL = Sizes(hidden=256, size=128)
 def random_layer(sizes: Sizes, window_bits: int = 18, element: torch.dtype = torch.float32) -> Layer:
     """Experts of random bytes, which are valid codes, with scales that keep the numbers near 1."""
     draw = torch.Generator().manual_seed(sizes.hidden + sizes.size)
-    coded = []
-    for channels, rows in ((2 * sizes.size, sizes.hidden), (sizes.hidden, sizes.size)):
-        shape = (EXPERTS, channels // 128, rows // 4, 128)
-        codes = torch.randint(0, 256, shape, dtype=torch.uint8, generator=draw)
-        scales = (torch.rand(EXPERTS, channels, generator=draw) * rows**-0.5 / 6.5).half()
-        coded.append(Coded(codes, scales, random_signs(rows, rows)))
-    return Layer(*coded, window_bits, element)
+    gate_up = random_projection(draw, 2 * sizes.size, sizes.hidden)
+    return Layer(gate_up, random_projection(draw, sizes.hidden, sizes.size), window_bits, element)
+
+
+def random_projection(draw: torch.Generator, channels: int, rows: int) -> Coded:
+    """One matrix for each expert."""
+    shape = (EXPERTS, channels // 128, rows // 4, 128)
+    codes = torch.randint(0, 256, shape, dtype=torch.uint8, generator=draw)
+    scales = (torch.rand(EXPERTS, channels, generator=draw) * rows**-0.5 / 6.5).half()
+    return Coded(codes, scales, random_signs(rows, rows))
 
 
 def spread(counts: tuple[int, ...]) -> Tensor:
@@ -41,7 +44,7 @@ def hidden_states(tokens: int, hidden: int) -> Tensor:
 
 def on_cpu(layer: Layer, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
     """What the CPU's kernels answer."""
-    held = ops.hold_experts(tuple(layer.gate_up), tuple(layer.down), layer.window_bits)
+    held = ops.hold_experts(layer.gate_up, layer.down, layer.window_bits)
     return ops.run_experts(held, x, chosen, weights)
 
 
@@ -49,7 +52,7 @@ def gemv(
     shim: Shim, layer: Layer, x: Tensor, chosen: Tensor, *, block_tokens: int, multiprocessors: int = 1
 ) -> Tensor:
     """The answer of the kernel for few tokens, with all weights 1."""
-    routed = Routed(*chosen.shape, EXPERTS)
+    routed = Routed(len(chosen), chosen.shape[1], EXPERTS)
     input_ = calls.Quantized(*quantize_activations(x, layer.gate_up.signs))
     sent, inner = calls.expert_gemv(
         shim, layer, input_, chosen, routed, block_tokens=block_tokens, multiprocessors=multiprocessors
@@ -59,7 +62,7 @@ def gemv(
 
 def gemm(shim: Shim, layer: Layer, x: Tensor, chosen: Tensor, *, block_tokens: int) -> Tensor:
     """The answer of the kernels for many tokens, with all weights 1."""
-    routed = Routed(*chosen.shape, EXPERTS)
+    routed = Routed(len(chosen), chosen.shape[1], EXPERTS)
     input_ = calls.Quantized(*quantize_activations(x, layer.gate_up.signs))
     sent, inner = calls.expert_gemm(shim, layer, input_, chosen, routed, block_tokens=block_tokens)
     return calls.combine(shim, inner.results, sent.places, torch.ones(chosen.shape), None)
@@ -131,12 +134,13 @@ def test_windows_of_every_length_are_decoded(shim: Shim, window_bits: int) -> No
 
 @pytest.mark.parametrize("size", [512, 1536], ids=["vision", "text"])
 def test_experts_of_the_full_size_give_the_bits_of_the_cpu(shim: Shim, size: int) -> None:
-    """Hidden size 2560 and both expert sizes, few tokens and many in turn."""
+    """Hidden size 2560 and both expert sizes, on a GPU of 132 multiprocessors."""
     layer, chosen = random_layer(Sizes(2560, size)), torch.tensor([[2]])
     x = hidden_states(1, 2560)
-    run = gemv(shim, layer, x, chosen, block_tokens=1, multiprocessors=132)
 
-    assert torch.equal(run, on_cpu(layer, x, chosen, torch.ones(1, 1)))
+    found = gemv(shim, layer, x, chosen, block_tokens=1, multiprocessors=132)
+
+    assert torch.equal(found, on_cpu(layer, x, chosen, torch.ones(1, 1)))
 
 
 def test_tiles_of_down_may_be_odd_in_number(shim: Shim) -> None:

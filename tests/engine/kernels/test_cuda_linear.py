@@ -113,9 +113,9 @@ def test_a_product_is_rounded_once_to_the_type_of_the_hidden_states(shim: Shim, 
     """The bias is added before."""
     codes, scales = encode_rows(numbers(0, 40, 128))
     x, bias = numbers(1, 2, 128), numbers(2, 40)
-    quantized = calls.Quantized(*quantize_activations(x))
+    quantized = quantize_activations(x)
     launch = launches.linear8(calls.NAMES[element], 2, 40)
 
-    found = calls.linear(shim, launch, quantized, codes, scales, (40, 128), bias)
+    found = calls.linear(shim, launch, calls.Quantized(*quantized), codes, scales, (40, 128), bias)
 
     assert torch.equal(found, (multiply(codes, None, quantized) * scales + bias).to(element))

@@ -91,7 +91,7 @@ def test_the_fused_norm_is_the_norm_and_then_the_rounding(
 def test_the_fused_swiglu_rounds_what_the_reference_rounds(
     shim: Shim, element: torch.dtype, turned: bool
 ) -> None:
-    """The exponential is a polynomial, good to two units in the last place, so a value may be one step off."""
+    """The exponential is a polynomial, good to two units in the last place: a value may be one step off."""
     gate_up = (numbers(3, 5, 2 * 384) * 4).to(element)
     gate, up = gate_up.float().chunk(2, dim=-1)
     signs = random_signs(384, 3) if turned else None

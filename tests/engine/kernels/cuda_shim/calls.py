@@ -1,5 +1,6 @@
 """The CUDA kernels as functions of tensors, run on the CPU: each makes the arrays that a launch needs."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from engine.kernels.cuda import launches
 from engine.kernels.cuda.launches import Launch, Routed, Sizes
-from tests.engine.kernels.cuda_shim.harness import ELEMENTS, Shim
+from tests.engine.kernels.cuda_shim.harness import ELEMENTS, Given, Shim
 
 NAMES = {dtype: name for name, dtype in ELEMENTS.items()}
 """The sources' names of the types of hidden states."""
@@ -265,7 +266,7 @@ def expert_gemm(
     return sent, Inner(inner["inner"], inner["inner_scales"], down["results"])
 
 
-def _run_named(shim: Shim, launch: Launch, given: dict[str, Tensor | int]) -> dict[str, Tensor]:
+def _run_named(shim: Shim, launch: Launch, given: Mapping[str, Given]) -> dict[str, Tensor]:
     """Run the kernel with those of the values that it asks for."""
     return shim.run(launch, {argument.name: given[argument.name] for argument in launch.kernel.arguments})
 
