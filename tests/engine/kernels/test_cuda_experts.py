@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from engine.kernels.cpu import ops
+from engine.kernels.cuda import launches
 from engine.kernels.cuda.launches import Routed, Sizes
 from engine.quant.activations import quantize_activations
 from engine.quant.rotation import random_signs
@@ -89,14 +90,19 @@ def test_few_tokens_give_the_bits_of_the_cpu(shim: Shim, counts: tuple[int, ...]
     assert torch.equal(found, on_cpu(layer, x, chosen, torch.ones(chosen.shape)))
 
 
-@pytest.mark.parametrize("multiprocessors", [1, 3, 1000])
-def test_the_size_of_the_gpu_changes_nothing(shim: Shim, multiprocessors: int) -> None:
-    """A tile is one task or one for each block of its rows, but its blocks are added in their order."""
-    layer, chosen = random_layer(Sizes(hidden=640, size=256)), spread((1, 0, 1, 0))
-    x = hidden_states(2, 640)
+@pytest.mark.parametrize(
+    ("multiprocessors", "chunk"), [(1, 5), (3, 2), (1000, 1)], ids=["whole tiles", "chunks", "single blocks"]
+)
+def test_the_size_of_the_gpu_changes_nothing(shim: Shim, multiprocessors: int, chunk: int) -> None:
+    """The fewer multiprocessors, the more blocks a task has, but a tile's blocks are added in their order."""
+    layer, chosen = random_layer(Sizes(hidden=640, size=256)), spread((4, 0, 5, 0))
+    x = hidden_states(9, 640)
+    shape = (Routed(9, 1, EXPERTS), layer.sizes)
+    plan = launches.expert_gemv("float", 18, *shape, block_tokens=1, multiprocessors=multiprocessors)
 
     found = gemv(shim, layer, x, chosen, block_tokens=1, multiprocessors=multiprocessors)
 
+    assert plan.gate_up_chunk == chunk
     assert torch.equal(found, on_cpu(layer, x, chosen, torch.ones(chosen.shape)))
 
 
