@@ -20,9 +20,9 @@ class Unit(NamedTuple):
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What the compiler is told; `-v` makes it report each kernel's registers and spills."""
+        """What the compiler is told; every function is for the device, lambdas too."""
         definitions = (f"-D{name}={value}" for name, value in self.constants)
-        return (*OPTIONS, f"--gpu-architecture={self.architecture}", "--ptxas-options=-v", *definitions)
+        return (*OPTIONS, "-default-device", f"--gpu-architecture={self.architecture}", *definitions)
 
 
 class Compiled(NamedTuple):
@@ -40,7 +40,7 @@ def unit(source: str, constants: Constants, architecture: str) -> Unit:
 def fingerprint(unit: Unit) -> str:
     """SHA-256 of all that the machine code depends on: texts, options, and the compiler's version."""
     digest = hashlib.sha256()
-    for text in (_source(unit.source), *_headers().values(), *unit.options, str(compiler_version())):
+    for text in (_source(unit.source), *headers().values(), *unit.options, str(compiler_version())):
         encoded = text.encode()
         digest.update(len(encoded).to_bytes(8, "little") + encoded)
     return digest.hexdigest()
@@ -48,8 +48,8 @@ def fingerprint(unit: Unit) -> str:
 
 def compile_unit(unit: Unit) -> Compiled:
     """Compile it; raises KernelUncompiled with the compiler's log."""
-    names = [name.encode() for name in _headers()]
-    texts = [text.encode() for text in _headers().values()]
+    names = [name.encode() for name in headers()]
+    texts = [text.encode() for text in headers().values()]
     program = _checked(
         nvrtc.nvrtcCreateProgram(
             _source(unit.source).encode(), unit.source.encode(), len(names), texts, names
@@ -79,13 +79,14 @@ def architectures() -> tuple[int, ...]:
     return tuple(sorted(_checked(nvrtc.nvrtcGetSupportedArchs())))
 
 
+@cache
+def headers() -> dict[str, str]:
+    """The texts of the headers by the names that sources include them by."""
+    return {name: _source(name) for name in HEADERS} | {LAYOUT_HEADER: layout_constants()}
+
+
 def _source(name: str) -> str:
     return (SOURCES / name).read_text(encoding="utf-8")
-
-
-@cache
-def _headers() -> dict[str, str]:
-    return {name: _source(name) for name in HEADERS} | {LAYOUT_HEADER: layout_constants()}
 
 
 def _uncompiled(unit: Unit, log: str) -> KernelUncompiled:

@@ -1,7 +1,7 @@
 """Compiles, loads and launches kernels on a GPU, on torch's current stream and torch's memory."""
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from engine.kernels.cuda.faces import Kernel as Face
 from engine.kernels.cuda.launches import Constants, Launch
 from engine.kernels.cuda.support import architecture
 
-_NUMBERS = {"int32": ctypes.c_int32, "float32": ctypes.c_float}
+_NUMBERS: Mapping[str, Callable[[Any], Any]] = {"int32": ctypes.c_int32, "float32": ctypes.c_float}
 
 
 class DeviceLauncher:
@@ -118,7 +118,6 @@ of = _LAUNCHERS.of
 def _passed(argument: Argument, value: Value) -> Any:  # noqa: ANN401 - as cuda.core takes them
     if argument.shape:
         return value.data_ptr() if isinstance(value, Tensor) else 0
-    assert isinstance(value, int | float)
     return _NUMBERS[argument.dtype](value)
 
 
