@@ -2,9 +2,9 @@
 
     python -m bench.mid_size DIRECTORY
 
-Random codes, every byte a valid one, as in `bench.full_size_layout`: nothing was trained or compressed, so its
-answers mean nothing and its speed is that of real weights. Sizes keep the proportions of the 28B model where they
-can; the routed experts have 616 million weights in 2 bits, all else has 4 or 8.
+Random codes, every byte a valid one, as in `bench.full_size_layout`: nothing was trained or compressed, so
+its answers mean nothing and its speed is that of real weights. Sizes keep the proportions of the 28B model
+where they can; the routed experts have 616 million weights in 2 bits, all else has 4 or 8.
 """
 
 import argparse

@@ -1,0 +1,167 @@
+"""Verdicts under load: batches and caches beside one at a time, and beside transformers.
+
+    python -m bench.serving FIGURES.json [--models starter mid] [--repeats 3] [--requests 100] [--work FOLDER]
+
+Requests arrive as a Poisson process that does not wait for answers; its moments are fixed before a run. All
+variants and the peer are loaded side by side and measured in turn, repeat by repeat, so that what else the
+machine does slows all of them; figures are medians of the repeats. Loads are shares of what the variant can
+do. Rates and latencies are given in those of one at a time. `bench.serving_plot` draws FIGURES.json.
+"""
+
+import argparse
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, closing
+from dataclasses import asdict, astuple, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+import torch
+
+from bench import mid_size
+from bench.host import host, print_host
+from bench.serving_load import Latencies, arrivals, offer, percentiles, saturated
+from bench.serving_peer import Eager
+from bench.serving_recipe import CHOICES, Line
+from engine import Engine, EngineConfig, Prompt
+
+SHARES = (0.3, 0.5, 0.7, 0.9)
+"""Offered loads, of the variant's own saturated rate."""
+
+WARM_UP = 8
+ALONE, BATCHES, ALL, PEER = "one at a time", "batches", "all on", "transformers"
+
+WORK = Path("runs/serving")
+"""Where checkpoints are written that are not part of the repository."""
+
+
+class Server(Protocol):
+    """What answers: an engine, or the peer."""
+
+    def score(self, prompt: Prompt, choices: Sequence[str]) -> Future[Any]:
+        """One verdict."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one variant reached: verdicts a second, and latencies in seconds by share of that rate."""
+
+    rate: float
+    latencies: dict[float, Latencies]
+
+
+def checkpoint_of(model: str, work: Path) -> Path:
+    """Where the model lies; the mid-size one is written if it is not there."""
+    return mid_size.STARTER if model == "starter" else mid_size.write(work / model)
+
+
+def all_on(checkpoint: Path) -> EngineConfig:
+    """The engine as a worker on a processor runs it."""
+    return EngineConfig(checkpoint, device="cpu")
+
+
+def variants(checkpoint: Path) -> dict[str, EngineConfig]:
+    """The configurations that are compared."""
+    batches = replace(all_on(checkpoint), reuse=False)
+    return {ALONE: replace(batches, max_batch=1), BATCHES: batches, ALL: all_on(checkpoint)}
+
+
+def asking(server: Server) -> Callable[[Prompt], Future[Any]]:
+    """Ask it for verdicts of the recipe."""
+    return lambda prompt: server.score(prompt, CHOICES)
+
+
+class Rounds:
+    """Measures every server in turn; a repeat measures each of them once."""
+
+    def __init__(self, servers: Mapping[str, Server], requests: int) -> None:
+        self._servers = servers
+        self._requests = requests
+        self._line = Line()
+        self._rates: dict[str, list[float]] = defaultdict(list)
+        self._found: dict[tuple[str, float], list[Latencies]] = defaultdict(list)
+
+    def repeat(self, seed: int) -> None:
+        """All rates, then the latencies at every share of them."""
+        for name, server in self._servers.items():
+            saturated(asking(server), self._line.verdicts(WARM_UP))
+            self._rates[name].append(saturated(asking(server), self._line.verdicts(self._requests)))
+            print(f"repeat {seed + 1}, {name}: {self._rates[name][-1]:.2f} verdicts/s", flush=True)
+        for share in SHARES:
+            for name, server in self._servers.items():
+                planned = arrivals(self._requests, share * self._rate(name), seed)
+                latencies = offer(asking(server), self._line.verdicts(self._requests), planned)
+                self._found[name, share].append(percentiles(latencies))
+
+    def figures(self) -> dict[str, Figures]:
+        """Medians of the repeats."""
+        return {
+            name: Figures(self._rate(name), {share: _medians(self._found[name, share]) for share in SHARES})
+            for name in self._servers
+        }
+
+    def _rate(self, name: str) -> float:
+        return statistics.median(self._rates[name])
+
+
+def _medians(runs: Sequence[Latencies]) -> Latencies:
+    return Latencies(*(statistics.median(values) for values in zip(*map(astuple, runs), strict=True)))
+
+
+def measure(model: str, work: Path, repeats: int, requests: int) -> dict[str, Figures]:
+    """Load everything side by side, and measure it."""
+    checkpoint = checkpoint_of(model, work)
+    with ExitStack() as stack:
+        servers: dict[str, Server] = {name: Engine(config) for name, config in variants(checkpoint).items()}
+        servers[PEER] = Eager(checkpoint, work / f"{model}-fp32")
+        for server in servers.values():
+            stack.enter_context(closing(server))
+        rounds = Rounds(servers, requests)
+        for seed in range(repeats):
+            rounds.repeat(seed)
+        return rounds.figures()
+
+
+def show(model: str, figures: Mapping[str, Figures]) -> None:
+    """Print a table whose unit is a verdict one at a time."""
+    unit = 1 / figures[ALONE].rate
+    print(f"{model}: one at a time, a verdict takes {unit * 1e3:.0f} ms here; that is the unit below")
+    print(f"{'':16}{'rate':>8}{'share':>8}{'offered':>10}{'p50':>8}{'p95':>8}{'p99':>8}")
+    for name, figure in figures.items():
+        for share, found in figure.latencies.items():
+            loads = f"{figure.rate * unit:8.2f}{share:8.0%}{share * figure.rate * unit:10.2f}"
+            print(f"{name:16}{loads}" + "".join(f"{latency / unit:8.2f}" for latency in astuple(found)))
+
+
+def main() -> None:
+    """Measure all models, print tables, write the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("figures", type=Path, help="where the figures are written as JSON")
+    parser.add_argument("--models", nargs="+", choices=("starter", "mid"), default=["starter", "mid"])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--requests", type=int, default=100, help="of each measurement")
+    parser.add_argument("--threads", type=int, default=psutil.cpu_count())
+    parser.add_argument("--work", type=Path, default=WORK, help="where large checkpoints are written")
+    arguments = parser.parse_args()
+    print_host()
+    print(f"load       {psutil.getloadavg()[0]:.1f} before the run")
+    torch.set_num_threads(arguments.threads)
+    found: dict[str, dict[str, Figures]] = {}
+    for model in arguments.models:
+        found[model] = measure(model, arguments.work, arguments.repeats, arguments.requests)
+        show(model, found[model])
+    by_model = {model: {name: asdict(figure) for name, figure in by.items()} for model, by in found.items()}
+    arguments.figures.write_text(json.dumps({"host": host(), "models": by_model}, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
