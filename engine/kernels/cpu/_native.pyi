@@ -16,7 +16,8 @@ def encode(
     target_steps: int,
     beam: int,
     threads: int,
-    portable: bool,
+    portable: bool = ...,
+    level: str = ...,
 ) -> None: ...
 def levels() -> list[str]: ...
 

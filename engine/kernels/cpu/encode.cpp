@@ -54,6 +54,44 @@ void step_portable(const Block& b, int32_t* cost, uint8_t* back) {
 }
 
 #if defined(__x86_64__)
+__attribute__((target("avx2"))) __m256i load256(const void* from) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
+}
+
+__attribute__((target("avx2"))) void step_avx2(const Block& b, int32_t* cost, uint8_t* back) {
+  int32_t packed;
+  std::memcpy(&packed, b.target, sizeof packed);
+  const __m256i target = _mm256_set1_epi32(packed), ones = _mm256_set1_epi16(1);
+  constexpr int kLanes = 8, kChunks = 4;  // 32 new states at a time stay in registers
+  for (int first = 0; first < kSymbols; first += kLanes * kChunks) {
+    __m256i best[kChunks], from[kChunks];
+    for (int k = 0; k < kChunks; ++k) {
+      best[k] = _mm256_set1_epi32(kUnreachable * 2);
+      from[k] = _mm256_setzero_si256();
+    }
+    for (int i = 0; i < b.count; ++i) {
+      const int p = b.old_states[i];
+      const __m256i old = _mm256_set1_epi32(b.old_cost[p]);
+      const __m256i number = _mm256_set1_epi32(p >> b.bits_of_older);
+      for (int k = 0; k < kChunks; ++k) {
+        const size_t window = static_cast<size_t>(p) * kSymbols + first + k * kLanes;
+        // The pairs' sums fit 16 bits: values are at most 30, targets 127.
+        const __m256i pairs = _mm256_maddubs_epi16(load256(b.values + window * kRows), target);
+        const __m256i dot = _mm256_madd_epi16(pairs, ones);
+        const __m256i d = _mm256_add_epi32(_mm256_add_epi32(old, load256(b.norms + window)), dot);
+        from[k] = _mm256_blendv_epi8(from[k], number, _mm256_cmpgt_epi32(best[k], d));
+        best[k] = _mm256_min_epi32(best[k], d);
+      }
+    }
+    for (int k = 0; k < kChunks; ++k) {
+      alignas(32) int32_t numbers[kLanes];
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(cost + first + k * kLanes), best[k]);
+      _mm256_store_si256(reinterpret_cast<__m256i*>(numbers), from[k]);
+      for (int lane = 0; lane < kLanes; ++lane) back[first + k * kLanes + lane] = static_cast<uint8_t>(numbers[lane]);
+    }
+  }
+}
+
 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"))) void step_vnni(const Block& b, int32_t* cost,
                                                                                uint8_t* back) {
   int32_t packed;
@@ -89,12 +127,13 @@ __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"))) void step_vnni(c
 
 using Step = void (*)(const Block&, int32_t*, uint8_t*);
 
-Step best_step() {
+// One for each name that `kernels` knows, and with its instructions.
+Step step_of(const Kernels& table) {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-    return step_vnni;
+  if (&table == &kAvx512) return step_vnni;
+  if (&table == &kAvx2) return step_avx2;
 #endif
-  return step_portable;
+  return &table == &kPortable ? step_portable : nullptr;
 }
 
 // Searches segments one after the other; owns the memory of one thread.
@@ -183,9 +222,10 @@ void encode(const EncodeTask& task) {
       const int v = task.values[w * kRows + i] - task.centre;
       norms[w] += v * v * task.target_steps / 2;
     }
+  const Step step = step_of(*task.kernels);
   std::atomic<size_t> taken{0};
   auto work = [&] {
-    Search search(task, norms.data(), task.portable ? step_portable : best_step());
+    Search search(task, norms.data(), step);
     for (size_t s = taken++; s < task.segments; s = taken++)
       search.encode(task.targets + s * kSegment * kRows, task.codes + s * kSegment);
   };

@@ -2,6 +2,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels.h"
+
 namespace lynceus {
 
 // Segments to encode. Targets are in units of 1/target_steps of a value's step, centred on 0: with 4 steps the
@@ -16,7 +18,7 @@ struct EncodeTask {
   int target_steps;
   int beam;
   int threads;
-  bool portable;          // keep to portable code, which the tests compare with the fast one
+  const Kernels* kernels; // whose instruction set the search uses; all find the same path
 };
 
 void encode(const EncodeTask& task);

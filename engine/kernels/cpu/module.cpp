@@ -22,18 +22,18 @@ using lynceus::Format;
 using lynceus::Kernels;
 using lynceus::Matrix;
 
-void encode(Array<const uint8_t> values, Array<const int8_t> targets, Array<uint8_t> codes, int window_bits, int centre,
-            int target_steps, int beam, int threads, bool portable) {
-  lynceus::EncodeTask task{values.data(), targets.data(), codes.data(), codes.shape(0), window_bits, centre,
-                           target_steps,  beam,           threads,      portable};
-  nb::gil_scoped_release release;
-  lynceus::encode(task);
-}
-
 const Kernels& table(const std::string& level) {
   const Kernels* found = lynceus::kernels(level.c_str());
   if (found == nullptr) throw std::invalid_argument("this processor cannot run the level " + level);
   return *found;
+}
+
+void encode(Array<const uint8_t> values, Array<const int8_t> targets, Array<uint8_t> codes, int window_bits, int centre,
+            int target_steps, int beam, int threads, bool portable, const std::string& level) {
+  lynceus::EncodeTask task{values.data(), targets.data(), codes.data(), codes.shape(0), window_bits, centre,
+                           target_steps,  beam,           threads,      &table(portable ? "portable" : level)};
+  nb::gil_scoped_release release;
+  lynceus::encode(task);
 }
 
 std::vector<std::string> levels() {
@@ -168,7 +168,8 @@ void quantize(const std::string& level, Array<const float> x, std::optional<Arra
 NB_MODULE(_native, m) {
   m.doc() = "CPU kernels of compressed weights.";
   m.def("encode", &encode, nb::arg("values"), nb::arg("targets"), nb::arg("codes"), nb::kw_only(), nb::arg("window_bits"),
-        nb::arg("centre"), nb::arg("target_steps"), nb::arg("beam"), nb::arg("threads"), nb::arg("portable"));
+        nb::arg("centre"), nb::arg("target_steps"), nb::arg("beam"), nb::arg("threads"),
+        nb::arg("portable") = false, nb::arg("level") = "");
   m.def("levels", &levels, "The instruction sets that this processor runs, the best first.");
   nb::class_<HeldMatrix>(m, "Matrix")
       .def_static("two_bit", &two_bit, nb::arg("codes"), nb::arg("scales"), nb::arg("window_bits"))
