@@ -10,6 +10,7 @@ until its verdict is on the event feed, less the engine's share. DIRECTORY recei
 
 import argparse
 import itertools
+import logging
 import statistics
 import threading
 import time
@@ -18,6 +19,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
 
 from bench.host import print_host
 from bench.line import CHECKPOINT, Line, Pictures, SimulatedCamera, encoded, running_line, threads
@@ -28,8 +31,10 @@ from services.infra.stages import StageTime
 from worker.golden import GoldenShelf
 from worker.prompts import choices, inspect_prompt
 
-WINDOW = 24
+WINDOW = 64
 """Frames on their way at once when throughput is measured: enough for the engine to have the next ones."""
+
+WARM_UP = 10
 
 Frames = list[tuple[str, bytes]]
 
@@ -103,14 +108,26 @@ def print_own_times(line: Line, times: Sequence[OwnTime], gateway: Sequence[Stag
     print(f"  pipeline          p50 {statistics.median(ordered):7.2f}", end="")
     print(f"   p95 {ordered[int(len(ordered) * 0.95)]:7.2f}")
     queue = statistics.median(each.queue for each in times)
-    print(f"\n  {'stage':24} {'p50':>7} {'p95':>7}")
-    for stage in gateway:
-        print(f"  gateway {stage.stage:16} {stage.p50_ms:7.2f} {stage.p95_ms:7.2f}")
-    print(f"  {'job made to job read':24} {queue:7.2f}   (overlaps gateway: check, keep, add, ring)")
-    worker = next(beat for beat in line.ledger.heartbeats() if beat.kind == "worker")
-    for stage in worker.stages:
-        note = "   (inside the engine's share)" if stage.stage == "prepare" else ""
-        print(f"  worker  {stage.stage:16} {stage.p50_ms:7.2f} {stage.p95_ms:7.2f}{note}")
+    print(f"  job made to read  p50 {queue:7.2f}   (overlaps the gateway's check, keep, add and ring)")
+    print_stages("the gateway's stages", gateway)
+    print_stages("the worker's stages (prepare is inside the engine's share)", line.worker_beat().stages)
+
+
+def print_stages(title: str, stages: Sequence[StageTime]) -> None:
+    """One line a stage."""
+    print(f"{title:60} {'p50':>7} {'p95':>7} ms")
+    for stage in stages:
+        print(f"  {stage.stage:58} {stage.p50_ms:7.2f} {stage.p95_ms:7.2f}")
+
+
+def print_steps(engine: Engine, line: Line) -> None:
+    """How full the steps of both engines were."""
+    mine, theirs = engine.stats(), line.worker_beat().engine
+    print(f"requests a step: engine alone {mine.batch_mean:.1f}, in the pipeline ", end="")
+    print("unknown" if theirs is None else f"{theirs.batch_mean:.1f}")
+    for what, stats in (("engine alone", mine), ("in the pipeline", theirs)):
+        if stats is not None:
+            print(f"step p50, {what:15} {stats.step_p50 * 1000:7.1f} ms")
 
 
 def main() -> None:
@@ -121,6 +138,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cameras", type=int, default=8)
     options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     print_host()
     print(f"OMP_NUM_THREADS {threads()}")
     pictures, numbers = Pictures(seed=1), itertools.count()
@@ -132,8 +150,10 @@ def main() -> None:
         running_line(options.directory, golden=True, escalates=False) as line,
         Engine(EngineConfig(CHECKPOINT, device="cpu")) as engine,
     ):
-        own_times(line, fresh(10))
-        engine_rate(engine, line, fresh(10))
+        own_times(line, fresh(WARM_UP))
+        engine_rate(engine, line, fresh(WARM_UP))
+        # First, while the worker's stages know of nothing else.
+        print_own_times(line, *own_times(line, fresh(options.frames // 2)))
         print("\nverdicts a second", f"{'engine':>9} {'pipeline':>9} {'ratio':>7}   (wanted: 0.80)")
         ratios = []
         for _ in range(options.repeats):
@@ -142,10 +162,8 @@ def main() -> None:
             ratios.append(through / alone)
             print(f"                  {alone:9.2f} {through:9.2f} {ratios[-1]:7.2f}")
         print(f"median ratio {statistics.median(ratios):.2f}")
-        times, stages = own_times(line, fresh(options.frames // 2))
-        line.ledger.heartbeats()
-        time.sleep(1.2)
-        print_own_times(line, times, stages)
+        print_steps(engine, line)
+        print_stages("\nthe worker's stages when it is busy", line.worker_beat().stages)
 
 
 if __name__ == "__main__":

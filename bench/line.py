@@ -29,7 +29,7 @@ from services.infra.doorbell import Doorbell
 from services.infra.errors import LynceusError
 from services.infra.frames import RedisFrames
 from services.infra.images import Rgb, decode, encode_png
-from services.infra.ledger import EventKind, RedisLedger
+from services.infra.ledger import EventKind, Heartbeat, RedisLedger
 from services.infra.recipes import RecipeBook
 from services.infra.spool import Spool
 from services.infra.submission import Submission
@@ -186,6 +186,15 @@ class Line:
             if ended := self.supervisor.ended():
                 raise RuntimeError(f"{ended[0].name} has ended, see {ended[0].log_path}")
             time.sleep(0.01)
+
+    def worker_beat(self) -> Heartbeat:
+        """The worker's sign of life, one that is newer than this call."""
+        now = datetime.now(UTC)
+        while True:
+            for beat in self.ledger.heartbeats():
+                if beat.kind == "worker" and beat.moment > now:
+                    return beat
+            time.sleep(0.05)
 
     def verdict(self, part: str) -> Verdict:
         """The verdict on a part, from the ledger."""

@@ -118,7 +118,7 @@ class Reporter:
         # As it is now, not as it was for the verdict: an edited recipe costs no report that still waits.
         recipe = station.recipes.get(job.part.recipe_id)
         golden = station.golden.images(recipe)
-        pixels = seen_pixels(station, job, recipe)
+        pixels = seen_pixels(station, job, station.frames.get(job.result_id), recipe)
         watch.decoded()
         completion = station.engine.generate(
             diagnose_prompt(recipe, golden, pixels),

@@ -1,8 +1,9 @@
 """The verdict lane: parts that wait become verdicts as fast as the engine takes them."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,7 +20,7 @@ from services.infra.errors import (
     StoreError,
     UnknownRecipe,
 )
-from services.infra.ledger import Committed, Entry
+from services.infra.ledger import Committed, Decided, Entry
 from services.infra.logging import bind
 from services.infra.names import Lane
 from worker.calibration import judge
@@ -42,7 +43,7 @@ class _Case:
     watch: Stopwatch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Asked:
     """A part whose frame the engine is looking at."""
 
@@ -81,20 +82,27 @@ class Inspector:
         batch = self._without_suspects(entries)
         if batch:
             station.reload_recipes()
-        for entry in batch:
-            self._ask(_case(entry))
+            self._ask([_case(entry) for entry in batch])
         return len(batch)
 
     def conclude(self) -> None:
-        """Commits the verdict of every part that the engine is done with.
+        """Commits the verdict of every part that the engine is done with, all in one step of the ledger.
 
         Raises StoreError, and EngineClosed after what was answered before is committed.
         """
         done = [part for part in self._asked if part.scores.done()]
-        for part in sorted(done, key=_ended_with_the_engine):
-            with bind(result_id=part.case.job.result_id):
-                self._conclude(part)
-            self._asked.remove(part)
+        closed = [part for part in done if _ended_with_the_engine(part)]
+        answered = [part for part in done if part not in closed]
+        verdicts = [
+            (part.case, verdict, part.recipe)
+            for part in answered
+            if (verdict := self._judge(part)) is not None
+        ]
+        if verdicts:
+            self._commit(verdicts)
+        self._asked = [part for part in self._asked if part not in answered]
+        for part in closed:
+            part.scores.result()
 
     def drop(self) -> None:
         """Stops the engine's work on every part and forgets them; their entries are the caller's."""
@@ -113,65 +121,77 @@ class Inspector:
         self._reports_aside()
         return alone
 
-    def _ask(self, case: _Case) -> None:
-        """Hands the part's frame to the engine, or ends the part where it cannot be asked about."""
+    def _ask(self, cases: Sequence[_Case]) -> None:
+        """Hands the parts' frames to the engine, or ends a part where it cannot be asked about."""
+        station, fit = self._station, []
+        for case in cases:
+            with self._refusing(case):
+                _require_fit(case, station)
+                fit.append(case)
+        with station.stages.timed("fetch"):
+            frames = station.frames.get_many([case.job.result_id for case in fit])
+        for case in fit:
+            with self._refusing(case):
+                self._asked.append(self._submit(case, frames.get(case.job.result_id)))
+
+    @contextmanager
+    def _refusing(self, case: _Case) -> Iterator[None]:
+        """Ends the part where the block finds that there can be no verdict with scores."""
         with bind(result_id=case.job.result_id):
             try:
-                self._asked.append(self._submit(case))
-            except StoreError:
+                yield
+            except (StoreError, EngineClosed):
                 raise
             except LynceusError as error:
                 self._refuse(case, error)
+            except EngineError as error:
+                self._refuse(case, as_service_error(error))
 
-    def _submit(self, case: _Case) -> _Asked:
+    def _submit(self, case: _Case, frame: bytes | None) -> _Asked:
         station, job = self._station, case.job
-        if case.entry.deliveries > station.max_deliveries:
-            raise exhausted(case.entry)
-        remaining = _remaining_seconds(job)
-        if job.unusable_reason is not None:
-            raise FrameUnfit(job.unusable_reason, mend="look at the camera, its light and its focus")
         recipe = station.recipe_of(job)
         golden = station.golden.images(recipe)
-        pixels = seen_pixels(station, job, recipe)
+        pixels = seen_pixels(station, job, frame, recipe)
         case.watch.decoded()
         with station.stages.timed("prepare"):
             scores = station.engine.score(
                 inspect_prompt(recipe, golden, pixels),
                 choices(recipe),
                 priority=Priority.VERDICT,
-                deadline=time.monotonic() + remaining,
+                deadline=time.monotonic() + _remaining_seconds(job),
             )
         case.watch.follow(scores)
         station.wake_at(scores)
         return _Asked(case, recipe, scores)
 
-    def _conclude(self, part: _Asked) -> None:
-        """Commits the verdict of a part the engine is done with."""
-        case = part.case
-        try:
+    def _judge(self, part: _Asked) -> Verdict | None:
+        """The verdict on a part that the engine has answered; None where the part ends without scores."""
+        job = part.case.job
+        with self._refusing(part.case):
             judgement = judge(part.scores.result().log_probabilities, part.recipe)
-            _remaining_seconds(case.job)
-        except EngineClosed:
-            raise
-        except EngineError as error:
-            self._refuse(case, as_service_error(error))
-        except LynceusError as error:
-            self._refuse(case, error)
-        else:
-            versions = self._station.versions(part.recipe)
-            self._commit(case, judged(case.job, judgement, versions, case.watch.times()), part.recipe)
+            _remaining_seconds(job)
+            return judged(job, judgement, self._station.versions(part.recipe), part.case.watch.times())
+        return None
 
-    def _commit(self, case: _Case, verdict: Verdict, recipe: Recipe | None) -> None:
+    def _commit(self, verdicts: Sequence[tuple[_Case, Verdict, Recipe | None]]) -> None:
         station = self._station
-        diagnosis = diagnosis_of(case.job, verdict, recipe) if recipe else None
+        decisions = [
+            Decided(case.entry, verdict, diagnosis_of(case.job, verdict, recipe) if recipe else None)
+            for case, verdict, recipe in verdicts
+        ]
         with station.stages.timed("commit"):
-            outcome = station.ledger.commit_verdict(case.entry, verdict, diagnosis)
-        log.info(
-            "verdict", decision=verdict.decision, defect=verdict.defect_class, outcome=type(outcome).__name__
-        )
-        self._settle(case, counted=isinstance(outcome, Committed))
+            outcomes = station.ledger.commit_verdicts(decisions)
+        for decision, outcome in zip(decisions, outcomes, strict=True):
+            log.info(
+                "verdict",
+                result_id=decision.verdict.result_id,
+                decision=decision.verdict.decision,
+                defect=decision.verdict.defect_class,
+                outcome=type(outcome).__name__,
+            )
+            self._settle(decision.entry, counted=isinstance(outcome, Committed))
         # A worker that serves both lanes looks at the other one itself.
-        if diagnosis is not None and Lane.DIAGNOSE not in station.lanes:
+        if Lane.DIAGNOSE not in station.lanes and any(decision.diagnosis for decision in decisions):
             station.bell.ring(Lane.DIAGNOSE)
 
     def _refuse(self, case: _Case, error: LynceusError) -> None:
@@ -187,10 +207,10 @@ class Inspector:
         versions = station.versions(self._recipe_if_loaded(case.job))
         verdict = not_inspected(case.job, problem, versions, case.watch.times())
         if is_verdict(error):
-            self._commit(case, verdict, recipe=None)
+            self._commit([(case, verdict, None)])
             return
         outcome = station.ledger.bury(entry, problem, verdict)
-        self._settle(case, counted=isinstance(outcome, Committed))
+        self._settle(entry, counted=isinstance(outcome, Committed))
 
     def _recipe_if_loaded(self, job: InspectionJob) -> Recipe | None:
         try:
@@ -198,8 +218,8 @@ class Inspector:
         except UnknownRecipe:
             return None
 
-    def _settle(self, case: _Case, *, counted: bool) -> None:
-        self._station.claims.settle(case.entry)
+    def _settle(self, entry: Entry, *, counted: bool) -> None:
+        self._station.claims.settle(entry)
         if counted:
             self._station.progress.finish()
 
@@ -208,6 +228,15 @@ def _case(entry: Entry) -> _Case:
     if not isinstance(entry.job, InspectionJob):
         raise TypeError(f"the lane {entry.lane} handed out a {type(entry.job).__name__}")
     return _Case(entry, entry.job, Stopwatch(entry.job.creation_time))
+
+
+def _require_fit(case: _Case, station: Station) -> None:
+    """Raises what ends a part before its frame is fetched, DeadlinePassed and FrameUnfit among it."""
+    if case.entry.deliveries > station.max_deliveries:
+        raise exhausted(case.entry)
+    _remaining_seconds(case.job)
+    if case.job.unusable_reason is not None:
+        raise FrameUnfit(case.job.unusable_reason, mend="look at the camera, its light and its focus")
 
 
 def _ended_with_the_engine(part: _Asked) -> bool:

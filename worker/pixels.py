@@ -9,22 +9,25 @@ from schemas.job import DiagnosisJob, InspectionJob
 from schemas.recipe import Recipe
 from services.infra import images
 from services.infra.errors import FrameInvalid
+from services.infra.frames import missing
 from worker.regions import apply_regions
 from worker.station import Station
 
 
-def seen_pixels(station: Station, job: InspectionJob | DiagnosisJob, recipe: Recipe) -> NDArray[np.uint8]:
+def seen_pixels(
+    station: Station, job: InspectionJob | DiagnosisJob, frame: bytes | None, recipe: Recipe
+) -> NDArray[np.uint8]:
     """RGB uint8 [H, W, 3]: the job's frame, decoded, with the recipe's regions applied.
 
-    Raises FrameMissing, FrameInvalid and its kin for bytes that are not the image the job speaks of, and
-    StoreUnavailable.
+    Raises FrameMissing where the store had none, and FrameInvalid and its kin for bytes that are not the
+    image the job speaks of.
     """
-    with station.stages.timed("fetch"):
-        data = station.frames.get(job.result_id)
+    if frame is None:
+        raise missing(job.result_id)
     with station.stages.timed("decode"):
-        if (digest := hashlib.sha256(data).hexdigest()) != job.frame.digest:
+        if (digest := hashlib.sha256(frame).hexdigest()) != job.frame.digest:
             raise FrameInvalid(
                 f"the stored frame has digest {digest}, the job speaks of {job.frame.digest}",
                 mend="submit the part again under a new result id",
             )
-        return apply_regions(images.decode(data), recipe.regions)
+        return apply_regions(images.decode(frame), recipe.regions)

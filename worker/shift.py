@@ -14,6 +14,10 @@ SHIFT_SECONDS = 10.0
 """While a task runs, Celery's solo pool neither answers its broker nor notices that it is gone."""
 
 
+LINGER_LOOK_MS = 100
+"""How often a worker that waits for more looks up, so that it ends soon when it is asked to."""
+
+
 class Shift:
     """Keeps the engine of one GPU worker fed from its lanes; what is in hand lives on between two shifts."""
 
@@ -60,16 +64,30 @@ class Shift:
         return bool(taken or station.claims.held)
 
     def _work(self, lane: Lane) -> None:
+        station = self._station
         ends_at = time.monotonic() + SHIFT_SECONDS
-        while not self._station.stop.is_set():
-            if not self.step():
+        while not station.stop.is_set():
+            if not self.step() and not self._is_more_to_come():
                 return
             if time.monotonic() >= ends_at:
-                self._station.bell.ring(lane)
+                station.bell.ring(lane)
                 return
-            if self._station.claims.held:
-                self._station.rest()
+            if station.claims.held:
+                station.rest()
         self.hand_back()
+
+    def _is_more_to_come(self) -> bool:
+        """Waits a little for the next part: it is then taken up at once, without a ring and a new shift."""
+        station = self._station
+        newest = station.ledger.newest_event_id()
+        # Once more, for what came before that event.
+        if self.step():
+            return True
+        ends_at = time.monotonic() + station.linger_seconds
+        while not station.stop.is_set() and time.monotonic() < ends_at:
+            if station.ledger.events_after(newest, 1, LINGER_LOOK_MS):
+                return True
+        return station.stop.is_set()
 
     def _leave(self, error: BaseException) -> None:
         """Lets go of everything in hand, in the way that the error calls for.

@@ -50,6 +50,8 @@ class Station:
     stop: threading.Event
     reports_at_once: int
     max_deliveries: int
+    linger_seconds: float
+    """How long a shift waits for more before it ends."""
     stages: Stages = field(default_factory=Stages)
     hung: threading.Event = field(default_factory=threading.Event)
     _answered: threading.Event = field(default_factory=threading.Event)

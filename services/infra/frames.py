@@ -1,6 +1,6 @@
 """Where encoded images wait until their result is stored."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from services.infra.errors import DuplicateConflict, FrameMissing
@@ -23,6 +23,10 @@ class FrameStore(Protocol):
 
     def get(self, result_id: str) -> bytes:
         """The image's bytes. Raises FrameMissing, StoreUnavailable."""
+        ...
+
+    def get_many(self, result_ids: Sequence[str]) -> dict[str, bytes]:
+        """The bytes of those images that are kept, in one step. Raises StoreUnavailable."""
         ...
 
     def delete(self, result_id: str) -> None:
@@ -69,6 +73,10 @@ class MemoryFrames:
             raise missing(result_id)
         return self._frames[result_id]
 
+    def get_many(self, result_ids: Sequence[str]) -> dict[str, bytes]:
+        """See FrameStore.get_many."""
+        return {name: self._frames[name] for name in result_ids if name in self._frames}
+
     def delete(self, result_id: str) -> None:
         """See FrameStore.delete."""
         self._frames.pop(result_id, None)
@@ -108,6 +116,14 @@ class RedisFrames:
         if data is None:
             raise missing(result_id)
         return bytes(data)
+
+    def get_many(self, result_ids: Sequence[str]) -> dict[str, bytes]:
+        """See FrameStore.get_many."""
+        if not result_ids:
+            return {}
+        with typed_errors(self._url):
+            found = self._redis.mget([frame_key(name) for name in result_ids])
+        return {name: bytes(data) for name, data in zip(result_ids, found, strict=True) if data is not None}
 
     def delete(self, result_id: str) -> None:
         """See FrameStore.delete."""

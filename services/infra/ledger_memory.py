@@ -20,6 +20,7 @@ from services.infra.ledger_port import (
     CameraFrame,
     Committed,
     DeadLetter,
+    Decided,
     Duplicate,
     Entry,
     Event,
@@ -167,6 +168,10 @@ class MemoryLedger:
             self._results.append(ResultEntry("", verdict.result_id, stage, verdict=verdict))
             self._publish(ledger_events.decided(verdict))
             return Committed(verdict.result_id)
+
+    def commit_verdicts(self, decisions: Sequence[Decided]) -> list[Committed | AlreadyCommitted]:
+        """See Ledger.commit_verdicts."""
+        return [self.commit_verdict(each.entry, each.verdict, each.diagnosis) for each in decisions]
 
     def commit_report(self, entry: Entry, report: DiagnosisReport) -> Committed | AlreadyCommitted:
         """See Ledger.commit_report."""

@@ -84,6 +84,15 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """A verdict to commit, the delivery that it ends, and the diagnosis that it asks for, if any."""
+
+    entry: Entry
+    verdict: Verdict
+    diagnosis: DiagnosisJob | None
+
+
+@dataclass(frozen=True, slots=True)
 class ResultEntry:
     """One thing for the clerk to store: a verdict, a report or a problem.
 
@@ -210,6 +219,10 @@ class Ledger(Protocol):
         self, entry: Entry, verdict: Verdict, diagnosis: DiagnosisJob | None
     ) -> Committed | AlreadyCommitted:
         """Set the verdict if absent, end the delivery, tell the clerk, queue the diagnosis: in one step."""
+        ...
+
+    def commit_verdicts(self, decisions: Sequence[Decided]) -> list[Committed | AlreadyCommitted]:
+        """`commit_verdict` for each, in their order, with one wait for the store: each stands by itself."""
         ...
 
     def commit_report(self, entry: Entry, report: DiagnosisReport) -> Committed | AlreadyCommitted:

@@ -23,6 +23,7 @@ from services.infra.ledger_port import (
     AlreadyCommitted,
     Committed,
     DeadLetter,
+    Decided,
     Duplicate,
     Entry,
     Event,
@@ -145,14 +146,17 @@ class RedisLedger(RedisBoard):
         self, entry: Entry, verdict: Verdict, diagnosis: DiagnosisJob | None
     ) -> Committed | AlreadyCommitted:
         """See Ledger.commit_verdict."""
-        ending = _Ending(
-            expected=Stage.WAITING,
-            reached=Stage.DECIDED if diagnosis is None else Stage.DIAGNOSING,
-            event=ledger_events.decided(verdict),
-            results={"verdict": verdict},
-            diagnosis=diagnosis,
-        )
-        return self._finish(entry, ending)
+        return self._finish(entry, _decision(verdict, diagnosis))
+
+    def commit_verdicts(self, decisions: Sequence[Decided]) -> list[Committed | AlreadyCommitted]:
+        """See Ledger.commit_verdicts; one round trip, and one write to the server's disk, for all."""
+        endings = [(each.entry, _decision(each.verdict, each.diagnosis)) for each in decisions]
+        finish = self._scripts["finish"]
+        with typed_errors(self._url), self._redis.pipeline(transaction=False) as pipeline:
+            for entry, ending in endings:
+                finish(*_finish_arguments(entry, ending), client=pipeline)
+            outcomes = pipeline.execute()
+        return [_outcome(entry, outcome) for (entry, _), outcome in zip(endings, outcomes, strict=True)]
 
     def commit_report(self, entry: Entry, report: DiagnosisReport) -> Committed | AlreadyCommitted:
         """See Ledger.commit_report."""
@@ -269,31 +273,7 @@ class RedisLedger(RedisBoard):
             self._run("hand_back", [names.lane_stream(lane)], arguments)
 
     def _finish(self, entry: Entry, ending: _Ending) -> Committed | AlreadyCommitted:
-        result_id = entry.job.result_id
-        outcome = self._run(
-            "finish",
-            [
-                names.lane_stream(entry.lane),
-                names.job_key(result_id),
-                names.RESULTS_STREAM,
-                names.EVENTS_STREAM,
-                names.lane_stream(Lane.DIAGNOSE),
-                names.DEAD_STREAM,
-            ],
-            [
-                names.GPU_GROUP,
-                entry.entry_id,
-                result_id,
-                ending.expected.value,
-                ending.reached.value,
-                ending.event.model_dump_json(),
-                ENTRIES_KEPT,
-                _text(ending.diagnosis),
-                _text(ending.letter),
-                *chain.from_iterable((field, _text(result)) for field, result in ending.results.items()),
-            ],
-        )
-        return Committed(result_id) if outcome == "committed" else AlreadyCommitted(result_id)
+        return _outcome(entry, self._run("finish", *_finish_arguments(entry, ending)))
 
     def _discard(
         self, lane: Lane | None, entry_id: str, deliveries: int, fields: dict[str, str], error: Exception
@@ -312,6 +292,46 @@ class RedisLedger(RedisBoard):
             [group, entry_id, letter.model_dump_json(), problem.model_dump_json(), ENTRIES_KEPT],
         )
         log.error("unreadable entry moved to the dead letters", stream=stream, result_id=result_id)
+
+
+def _decision(verdict: Verdict, diagnosis: DiagnosisJob | None) -> _Ending:
+    return _Ending(
+        expected=Stage.WAITING,
+        reached=Stage.DECIDED if diagnosis is None else Stage.DIAGNOSING,
+        event=ledger_events.decided(verdict),
+        results={"verdict": verdict},
+        diagnosis=diagnosis,
+    )
+
+
+def _finish_arguments(entry: Entry, ending: _Ending) -> tuple[list[str], list[str | int]]:
+    """Keys and arguments of the script `finish`."""
+    result_id = entry.job.result_id
+    keys = [
+        names.lane_stream(entry.lane),
+        names.job_key(result_id),
+        names.RESULTS_STREAM,
+        names.EVENTS_STREAM,
+        names.lane_stream(Lane.DIAGNOSE),
+        names.DEAD_STREAM,
+    ]
+    return keys, [
+        names.GPU_GROUP,
+        entry.entry_id,
+        result_id,
+        ending.expected.value,
+        ending.reached.value,
+        ending.event.model_dump_json(),
+        ENTRIES_KEPT,
+        _text(ending.diagnosis),
+        _text(ending.letter),
+        *chain.from_iterable((field, _text(result)) for field, result in ending.results.items()),
+    ]
+
+
+def _outcome(entry: Entry, answer: str) -> Committed | AlreadyCommitted:
+    result_id = entry.job.result_id
+    return Committed(result_id) if answer == "committed" else AlreadyCommitted(result_id)
 
 
 def _letter(result_id: str, lane: Lane | None, deliveries: int, problem: Problem, payload: str) -> DeadLetter:

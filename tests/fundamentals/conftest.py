@@ -95,6 +95,7 @@ class Line:
             stop=threading.Event(),
             reports_at_once=8,
             max_deliveries=3,
+            linger_seconds=0.0,
         )
 
 

@@ -55,3 +55,11 @@ def test_the_ids_of_all_images_can_be_listed(frames: FrameStore) -> None:
     for result_id in ids:
         frames.put(result_id, PIXELS)
     assert set(frames.ids()) == ids
+
+
+def test_several_images_come_in_one_step(frames: FrameStore) -> None:
+    """Those that are kept, by their result id; one that is gone is left out, and none asks for nothing."""
+    frames.put("one", b"first")
+    frames.put("two", b"second")
+    assert frames.get_many(["two", "gone", "one"]) == {"two": b"second", "one": b"first"}
+    assert frames.get_many([]) == {}

@@ -12,6 +12,7 @@ from services.infra.ledger import (
     AlreadyCommitted,
     CameraFrame,
     Committed,
+    Decided,
     Duplicate,
     Entry,
     EventKind,
@@ -112,6 +113,25 @@ def test_a_verdict_without_escalation_ends_the_job(ledger: Ledger) -> None:
     assert state.stage is Stage.DECIDED
     assert state.stage.is_final
     assert ledger.read(Lane.DIAGNOSE, "w1", 10) == []
+
+
+def test_several_verdicts_are_committed_in_one_step(ledger: Ledger) -> None:
+    """Each stands by itself: what another delivery has finished is told, and the others are written."""
+    for number in range(3):
+        ledger.add(job(f"r{number}"), DIGEST)
+    entries = ledger.read(Lane.INSPECT, "w1", 10)
+    ledger.commit_verdict(entries[1], verdict("r1"), None)
+    outcomes = ledger.commit_verdicts(
+        [
+            Decided(entry, verdict(entry.job.result_id), diagnosis("r0") if number == 0 else None)
+            for number, entry in enumerate(entries)
+        ]
+    )
+    assert outcomes == [Committed("r0"), AlreadyCommitted("r1"), Committed("r2")]
+    assert ledger.waiting(Lane.INSPECT) == 0
+    assert ledger.waiting(Lane.DIAGNOSE) == 1
+    assert [entry.result_id for entry in ledger.read_results("clerk", 10)] == ["r1", "r0", "r2"]
+    assert ledger.commit_verdicts([]) == []
 
 
 def test_a_second_verdict_changes_nothing(ledger: Ledger) -> None:

@@ -96,6 +96,7 @@ class Plant:
             stop=self.stop,
             reports_at_once=self.reports_at_once,
             max_deliveries=3,
+            linger_seconds=0.0,
         )
 
     def shift(self, consumer: str = "worker-1", lanes: tuple[Lane, ...] = tuple(Lane)) -> Shift:
