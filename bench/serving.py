@@ -35,6 +35,9 @@ SHARES = (0.3, 0.5, 0.7, 0.9)
 WARM_UP = 8
 ALONE, BATCHES, ALL, PEER = "one at a time", "batches", "all on", "transformers"
 
+CACHE_BYTES = 2**29
+"""Each engine's; without it the first of several on one machine would take the others' share."""
+
 WORK = Path("runs/serving")
 """Where checkpoints are written that are not part of the repository."""
 
@@ -63,13 +66,13 @@ def checkpoint_of(model: str, work: Path) -> Path:
 
 
 def all_on(checkpoint: Path) -> EngineConfig:
-    """The engine as a worker on a processor runs it."""
-    return EngineConfig(checkpoint, device="cpu")
+    """The engine as it comes, with room for 30,000 tokens of the mid-size model."""
+    return EngineConfig(checkpoint, device="cpu", cache_bytes=CACHE_BYTES)
 
 
 def variants(checkpoint: Path) -> dict[str, EngineConfig]:
     """The configurations that are compared."""
-    batches = replace(all_on(checkpoint), reuse=False)
+    batches = replace(all_on(checkpoint), prefix_caching=False)
     return {ALONE: replace(batches, max_batch=1), BATCHES: batches, ALL: all_on(checkpoint)}
 
 
