@@ -14,7 +14,7 @@ import logging
 import statistics
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
@@ -23,7 +23,17 @@ from pathlib import Path
 import structlog
 
 from bench.host import print_host
-from bench.line import CHECKPOINT, Line, Pictures, SimulatedCamera, encoded, running_line, threads
+from bench.line import (
+    CHECKPOINT,
+    RECIPE_ID,
+    Line,
+    Pictures,
+    SimulatedCamera,
+    encoded,
+    processor_seconds,
+    running_line,
+    threads,
+)
 from engine import Engine, EngineConfig, Priority, Scores
 from schemas.recipe import Recipe
 from services.infra.images import decode
@@ -55,7 +65,7 @@ class OwnTime:
 
 def engine_rate(engine: Engine, line: Line, frames: Frames) -> float:
     """Verdicts a second of the engine alone, from decoded pictures."""
-    recipe: Recipe = line.recipes.get("surface")
+    recipe: Recipe = line.recipes.get(RECIPE_ID)
     golden = GoldenShelf(line.recipes).images(recipe)
     pixels = [decode(data) for _, data in frames]
     waiting: deque[Future[Scores]] = deque()
@@ -120,16 +130,6 @@ def print_stages(title: str, stages: Sequence[StageTime]) -> None:
         print(f"  {stage.stage:58} {stage.p50_ms:7.2f} {stage.p95_ms:7.2f}")
 
 
-def print_steps(engine: Engine, line: Line) -> None:
-    """How full the steps of both engines were."""
-    mine, theirs = engine.stats(), line.worker_beat().engine
-    print(f"requests a step: engine alone {mine.batch_mean:.1f}, in the pipeline ", end="")
-    print("unknown" if theirs is None else f"{theirs.batch_mean:.1f}")
-    for what, stats in (("engine alone", mine), ("in the pipeline", theirs)):
-        if stats is not None:
-            print(f"step p50, {what:15} {stats.step_p50 * 1000:7.1f} ms")
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -147,7 +147,7 @@ def main() -> None:
         return encoded(pictures, count, f"run{next(numbers)}")
 
     with (
-        running_line(options.directory, golden=True, escalates=False) as line,
+        running_line(options.directory) as line,
         Engine(EngineConfig(CHECKPOINT, device="cpu")) as engine,
     ):
         own_times(line, fresh(WARM_UP))
@@ -155,14 +155,19 @@ def main() -> None:
         # First, while the worker's stages know of nothing else.
         print_own_times(line, *own_times(line, fresh(options.frames // 2)))
         print("\nverdicts a second", f"{'engine':>9} {'pipeline':>9} {'ratio':>7}   (wanted: 0.80)")
-        ratios = []
+        ratios, spent = [], Counter[str]()
         for _ in range(options.repeats):
-            alone = engine_rate(engine, line, fresh(options.frames))
-            through = pipeline_rate(line, fresh(options.frames), options.cameras)
+            own, offered = fresh(options.frames), fresh(options.frames)
+            alone = engine_rate(engine, line, own)
+            before = processor_seconds()
+            through = pipeline_rate(line, offered, options.cameras)
+            spent.update({name: now - before[name] for name, now in processor_seconds().items()})
             ratios.append(through / alone)
             print(f"                  {alone:9.2f} {through:9.2f} {ratios[-1]:7.2f}")
         print(f"median ratio {statistics.median(ratios):.2f}")
-        print_steps(engine, line)
+        print("\nprocessor time in the pipeline, ms a frame")
+        for name, seconds in spent.most_common():
+            print(f"  {name:16} {seconds * 1000 / options.frames / options.repeats:7.2f}")
         print_stages("\nthe worker's stages when it is busy", line.worker_beat().stages)
 
 

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import psutil
 import yaml
 
 from schemas.problem import Problem
-from schemas.recipe import Recipe
 from schemas.verdict import Verdict
 from services.cli.client import ApiClient
 from services.cli.processes import Supervisor
@@ -37,7 +37,7 @@ from services.infra.submission import Submission
 ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINT = ROOT / "models" / "starter"
 SAMPLES = ROOT / "samples" / "surface"
-RECIPE_ID = "surface"
+RECIPE_ID, REPORTED_ID = "surface", "surface-reported"
 NOISE = 8
 """Grey levels by which each frame differs from its sample: no two frames are the same picture."""
 
@@ -45,18 +45,20 @@ SPOOL_BYTES = 1_000_000_000
 DEADLINE_MS = 600_000
 
 
-def write_recipe(directory: Path, *, golden: bool, escalates: bool) -> Recipe:
-    """The shipped surface recipe with a long deadline, a golden image if asked for, and reports or none."""
+def write_recipes(directory: Path) -> None:
+    """The shipped surface recipe, with a golden image and a long deadline: without reports, and with all."""
     directory.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_load((ROOT / "recipes" / "surface.yaml").read_text(encoding="utf-8"))
-    text |= {"deadline_ms": DEADLINE_MS}
-    if not escalates:
-        text["escalation"] = {"decisions": []}
-    if golden:
-        (directory / "good.png").write_bytes((SAMPLES / "SF-001.png").read_bytes())
-        text["golden"] = ["good.png"]
-    (directory / "surface.yaml").write_text(yaml.safe_dump(text), encoding="utf-8")
-    return RecipeBook(directory).get(RECIPE_ID)
+    (directory / "good.png").write_bytes((SAMPLES / "SF-001.png").read_bytes())
+    shipped = yaml.safe_load((ROOT / "recipes" / "surface.yaml").read_text(encoding="utf-8"))
+    for recipe_id, decisions in ((RECIPE_ID, []), (REPORTED_ID, ["ACCEPT", "REVIEW", "REJECT"])):
+        changes = {
+            "recipe_id": recipe_id,
+            "station_id": f"station-{recipe_id}",
+            "deadline_ms": DEADLINE_MS,
+            "escalation": {"decisions": decisions},
+            "golden": ["good.png"],
+        }
+        (directory / f"{recipe_id}.yaml").write_text(yaml.safe_dump(shipped | changes), encoding="utf-8")
 
 
 class Pictures:
@@ -104,6 +106,7 @@ class SimulatedCamera:
     camera_id: str
     frames: Iterator[tuple[str, bytes]]
     permits: threading.Semaphore
+    recipe_id: str = RECIPE_ID
     offered: dict[str, float] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     waits_for_room = True
@@ -133,6 +136,12 @@ class Line:
     """When each part's verdict was seen from outside, by part."""
     results: dict[str, str] = field(default_factory=dict)
     """Result ids by part."""
+    repeated: int = 0
+    """Verdicts on the feed beyond the first of a part."""
+
+    def url(self, store: str) -> str:
+        """The address of the store `ledger` or `frames`."""
+        return f"redis://127.0.0.1:{self.stack.ports[store]}/0"
 
     @contextmanager
     def gateway(self, cameras: list[SimulatedCamera]) -> Iterator[Health]:
@@ -141,7 +150,7 @@ class Line:
         door = Submission(
             self.ledger,
             self.frames,
-            Doorbell(_redis_url(self.stack, "ledger")),
+            Doorbell(self.url("ledger")),
             self.recipes,
             0.85,
             0.85,
@@ -176,6 +185,7 @@ class Line:
             for event in self.ledger.events_after(event_id, 1000, 200):
                 event_id = event.event_id
                 if event.kind is EventKind.VERDICT:
+                    self.repeated += event.part_id in self.verdicts
                     self.verdicts[event.part_id] = time.perf_counter()
                     self.results[event.part_id] = event.result_id
                     permits.release()
@@ -205,10 +215,10 @@ class Line:
 
 
 @contextmanager
-def running_line(directory: Path, *, golden: bool, escalates: bool) -> Iterator[Line]:
+def running_line(directory: Path) -> Iterator[Line]:
     """Two Redis servers, worker, clerk and API below a folder, ready for frames; all ended afterwards."""
     recipes = directory / "recipes"
-    write_recipe(recipes, golden=golden, escalates=escalates)
+    write_recipes(recipes)
     stack = Stack(
         StackOptions(
             directory=directory,
@@ -234,6 +244,24 @@ def running_line(directory: Path, *, golden: bool, escalates: bool) -> Iterator[
         )
 
 
+def processes() -> dict[str, psutil.Process]:
+    """The line's processes by name; `gateway` is this one, with all that the bench itself does."""
+    found = {"gateway": psutil.Process()}
+    for child in psutil.Process().children(recursive=True):
+        try:
+            command, folder = child.cmdline(), Path(child.cwd()).name
+        except psutil.NoSuchProcess:
+            continue
+        # A Redis server writes its address over its command line, and works in its own folder.
+        found[f"{folder} redis" if "-server" in command[0] else command[-1]] = child
+    return found
+
+
+def processor_seconds() -> dict[str, float]:
+    """Processor time that each process of the line has used."""
+    return {name: sum(process.cpu_times()[:2]) for name, process in processes().items()}
+
+
 def encoded(pictures: Pictures, count: int, prefix: str) -> list[tuple[str, bytes]]:
     """That many frames with their parts' names, as PNG."""
     return [(f"{prefix}-{number}", encode_png(pictures.frame())) for number in range(count)]
@@ -250,5 +278,5 @@ def _redis_url(stack: Stack, name: str) -> str:
 
 def _config(camera: SimulatedCamera) -> FolderConfig:
     return FolderConfig(
-        kind="folder", camera_id=camera.camera_id, recipe_id=RECIPE_ID, path=Path(), is_simulated=True
+        kind="folder", camera_id=camera.camera_id, recipe_id=camera.recipe_id, path=Path(), is_simulated=True
     )

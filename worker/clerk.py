@@ -62,7 +62,7 @@ class Clerk:
             log.info("result_postponed", result_id=entry.result_id, detail=error.detail)
             return False
         if entry.stage.is_final:
-            self._put_pixels_away(self.results.get(entry.result_id).verdict)
+            self._put_pixels_away(entry.verdict or self.results.get(entry.result_id).verdict)
         return True
 
     def _save(self, entry: ResultEntry) -> None:

@@ -150,6 +150,9 @@ class RedisLedger(RedisBoard):
 
     def commit_verdicts(self, decisions: Sequence[Decided]) -> list[Committed | AlreadyCommitted]:
         """See Ledger.commit_verdicts; one round trip, and one write to the server's disk, for all."""
+        if len(decisions) == 1:
+            # A pipeline asks first whether the server has the script; for one that would be a second trip.
+            return [self.commit_verdict(each.entry, each.verdict, each.diagnosis) for each in decisions]
         endings = [(each.entry, _decision(each.verdict, each.diagnosis)) for each in decisions]
         finish = self._scripts["finish"]
         with typed_errors(self._url), self._redis.pipeline(transaction=False) as pipeline:
