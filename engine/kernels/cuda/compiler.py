@@ -98,9 +98,11 @@ def _uncompiled(unit: Unit, log: str) -> KernelUncompiled:
 
 
 def _text(program: Any, size_of: Any, text_of: Any) -> bytes:  # noqa: ANN401 - the bindings carry no types
-    text = b" " * _checked(size_of(program))
+    size = _checked(size_of(program))
+    # One byte longer: the compiler writes into it, and Python shares every bytes object of length one.
+    text = bytes(size + 1)
     _checked(text_of(program, text))
-    return text
+    return text[:size]
 
 
 def _checked(answer: Sequence[Any]) -> Any:  # noqa: ANN401 - the bindings carry no types

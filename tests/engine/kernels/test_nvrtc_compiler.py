@@ -52,6 +52,14 @@ def test_a_kernel_that_does_not_compile_is_told_with_the_log(other_sources: Path
     assert "reinstall" in found.value.mend
 
 
+@pytest.mark.timeout(240)
+def test_compiling_leaves_the_bytes_that_python_shares_as_they_are() -> None:
+    """The compiler writes its log into memory it is given; that of `b" "` belongs to every program part."""
+    compile_unit(ROUTE)
+
+    assert [bytes([value])[0] for value in range(256)] == list(range(256))
+
+
 def test_a_fingerprint_tells_all_that_the_machine_code_depends_on(other_sources: Path) -> None:
     """Another constant, another architecture, another source or header is another fingerprint."""
     first = fingerprint(ROUTE)
