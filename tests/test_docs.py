@@ -143,7 +143,7 @@ def test_every_dependency_says_why_it_is_here() -> None:
 
 
 def test_every_dependency_of_product_and_tests_is_pinned() -> None:
-    """An installation next year gets what was tested; torch has its own file, its builds follow the device."""
+    """An installation next year gets what was tested; torch has its own file, as its builds are by device."""
     pins = (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8").splitlines()
     unpinned = declared_dependencies() - {requirement_name(pin) for pin in pins}
     assert unpinned == {"torch"}
