@@ -3,9 +3,9 @@
     python -m bench.serving FIGURES.json [--models starter mid] [--repeats 3] [--requests 100] [--work FOLDER]
 
 Requests arrive as a Poisson process that does not wait for answers; its moments are fixed before a run. All
-variants and the peer are loaded side by side and measured in turn, repeat by repeat, so that what else the
-machine does slows all of them; figures are medians of the repeats. Loads are shares of what the variant can
-do. Rates and latencies are given in those of one at a time. `bench.serving_plot` draws FIGURES.json.
+variants and the peer are loaded side by side and measured in turn, so that what else the machine does slows
+all of them. Loads are shares of what the variant could do just before. Rates and latencies are given in those
+of one at a time at that moment, as medians of the repeats. `bench.serving_plot` draws FIGURES.json.
 """
 
 import argparse
@@ -29,8 +29,11 @@ from bench.serving_peer import Eager
 from bench.serving_recipe import CHOICES, Line
 from engine import Engine, EngineConfig, Prompt
 
-SHARES = (0.3, 0.5, 0.7, 0.9)
+SHARES = (0.3, 0.6, 0.9)
 """Offered loads, of the variant's own saturated rate."""
+
+RATE_PART = 2
+"""A rate is measured with so many times fewer requests than latencies."""
 
 WARM_UP = 8
 ALONE, BATCHES, ALL, PEER = "one at a time", "batches", "all on", "transformers"
@@ -54,7 +57,7 @@ class Server(Protocol):
 
 @dataclass(frozen=True)
 class Figures:
-    """What one variant reached: verdicts a second, and latencies in seconds by share of that rate."""
+    """What one variant reached, in units of one at a time: its rate, and latencies by share of that rate."""
 
     rate: float
     latencies: dict[float, Latencies]
@@ -82,7 +85,7 @@ def asking(server: Server) -> Callable[[Prompt], Future[Any]]:
 
 
 class Rounds:
-    """Measures every server in turn; a repeat measures each of them once."""
+    """Measures every server in turn at every share, in units of what one at a time does just then."""
 
     def __init__(self, servers: Mapping[str, Server], requests: int) -> None:
         self._servers = servers
@@ -90,28 +93,35 @@ class Rounds:
         self._line = Line()
         self._rates: dict[str, list[float]] = defaultdict(list)
         self._found: dict[tuple[str, float], list[Latencies]] = defaultdict(list)
+        for server in servers.values():
+            saturated(asking(server), self._line.verdicts(WARM_UP))
 
     def repeat(self, seed: int) -> None:
-        """All rates, then the latencies at every share of them."""
-        for name, server in self._servers.items():
-            saturated(asking(server), self._line.verdicts(WARM_UP))
-            self._rates[name].append(saturated(asking(server), self._line.verdicts(self._requests)))
-            print(f"repeat {seed + 1}, {name}: {self._rates[name][-1]:.2f} verdicts/s", flush=True)
+        """Rates and latencies at every share; the rates are taken anew, or a busier machine is overloaded."""
         for share in SHARES:
+            rates = {
+                name: saturated(asking(server), self._line.verdicts(self._requests // RATE_PART))
+                for name, server in self._servers.items()
+            }
+            unit = 1 / rates[ALONE]
+            print(f"repeat {seed + 1}: one at a time {unit * 1e3:.0f} ms a verdict, load", end=" ")
+            print(f"{psutil.getloadavg()[0]:.1f};", end=" ")
+            print(", ".join(f"{name} {rate * unit:.2f} x" for name, rate in rates.items()), flush=True)
             for name, server in self._servers.items():
-                planned = arrivals(self._requests, share * self._rate(name), seed)
+                planned = arrivals(self._requests, share * rates[name], seed)
                 latencies = offer(asking(server), self._line.verdicts(self._requests), planned)
-                self._found[name, share].append(percentiles(latencies))
+                self._rates[name].append(rates[name] * unit)
+                self._found[name, share].append(percentiles(latencies / unit))
 
     def figures(self) -> dict[str, Figures]:
         """Medians of the repeats."""
         return {
-            name: Figures(self._rate(name), {share: _medians(self._found[name, share]) for share in SHARES})
+            name: Figures(
+                statistics.median(self._rates[name]),
+                {share: _medians(self._found[name, share]) for share in SHARES},
+            )
             for name in self._servers
         }
-
-    def _rate(self, name: str) -> float:
-        return statistics.median(self._rates[name])
 
 
 def _medians(runs: Sequence[Latencies]) -> Latencies:
@@ -133,14 +143,13 @@ def measure(model: str, work: Path, repeats: int, requests: int) -> dict[str, Fi
 
 
 def show(model: str, figures: Mapping[str, Figures]) -> None:
-    """Print a table whose unit is a verdict one at a time."""
-    unit = 1 / figures[ALONE].rate
-    print(f"{model}: one at a time, a verdict takes {unit * 1e3:.0f} ms here; that is the unit below")
+    """Print a table."""
+    print(f"{model}: the unit is one at a time, its rate and what a verdict takes at that rate")
     print(f"{'':16}{'rate':>8}{'share':>8}{'offered':>10}{'p50':>8}{'p95':>8}{'p99':>8}")
     for name, figure in figures.items():
         for share, found in figure.latencies.items():
-            loads = f"{figure.rate * unit:8.2f}{share:8.0%}{share * figure.rate * unit:10.2f}"
-            print(f"{name:16}{loads}" + "".join(f"{latency / unit:8.2f}" for latency in astuple(found)))
+            loads = f"{figure.rate:8.2f}{share:8.0%}{share * figure.rate:10.2f}"
+            print(f"{name:16}{loads}" + "".join(f"{latency:8.2f}" for latency in astuple(found)))
 
 
 def main() -> None:

@@ -37,12 +37,9 @@ def draw(models: Json) -> Figure:
 
 
 def _panel(panel: Axes, variants: Json) -> None:
-    unit = 1 / variants[ALONE]["rate"]
     for name, found in variants.items():
-        loads = [float(share) * found["rate"] * unit for share in found["latencies"]]
-        middle, high = (
-            [latency[key] / unit for latency in found["latencies"].values()] for key in ("p50", "p99")
-        )
+        loads = [float(share) * found["rate"] for share in found["latencies"]]
+        middle, high = ([latency[key] for latency in found["latencies"].values()] for key in ("p50", "p99"))
         panel.plot(loads, middle, "o-", color=COLOURS[name], label=name, markersize=4)
         panel.fill_between(loads, middle, high, color=COLOURS[name], alpha=0.15, linewidth=0)
     panel.set_xlabel("offered load (of one at a time's rate)")

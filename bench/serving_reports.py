@@ -19,7 +19,7 @@ import psutil
 import torch
 
 from bench.host import print_host
-from bench.serving import WARM_UP, WORK, all_on, asking, checkpoint_of
+from bench.serving import RATE_PART, WARM_UP, WORK, all_on, asking, checkpoint_of
 from bench.serving_load import Latencies, arrivals, offer, percentiles, saturated
 from bench.serving_recipe import REPORT, SCHEMA, Line
 from engine import Completion, Engine
@@ -71,18 +71,21 @@ class Comparison:
     def __init__(self, engine: Engine, requests: int) -> None:
         self._engine, self._line, self._requests = engine, Line(), requests
         saturated(asking(engine), self._line.verdicts(WARM_UP))
-        self.rate = saturated(asking(engine), self._line.verdicts(requests))
 
-    def verdicts(self, share: float, seed: int) -> Latencies:
-        """Latencies at a share of the engine's rate."""
-        planned = arrivals(self._requests, share * self.rate, seed)
+    def rate(self) -> float:
+        """Verdicts a second without reports, as busy as the machine is now."""
+        return saturated(asking(self._engine), self._line.verdicts(self._requests // RATE_PART))
+
+    def verdicts(self, rate: float, seed: int) -> Latencies:
+        """Latencies at an offered rate."""
+        planned = arrivals(self._requests, rate, seed)
         return percentiles(offer(asking(self._engine), self._line.verdicts(self._requests), planned))
 
-    def beside_reports(self, share: float, seed: int) -> tuple[Latencies, float]:
+    def beside_reports(self, rate: float, seed: int) -> tuple[Latencies, float]:
         """The same while reports are owed, and the pieces of text a second meanwhile."""
         with backlog(self._engine, self._line) as owed:
             before, start = owed.pieces, time.monotonic()
-            latencies = self.verdicts(share, seed)
+            latencies = self.verdicts(rate, seed)
             return latencies, (owed.pieces - before) / (time.monotonic() - start)
 
     def reports_alone(self) -> float:
@@ -99,8 +102,9 @@ def compare(comparison: Comparison, repeats: int) -> None:
         slower, advancing = [], []
         for seed in range(repeats):
             alone = comparison.reports_alone()
-            without = comparison.verdicts(share, seed)
-            beside, pieces = comparison.beside_reports(share, seed)
+            rate = share * comparison.rate()
+            without = comparison.verdicts(rate, seed)
+            beside, pieces = comparison.beside_reports(rate, seed)
             slower.append(beside.p99 / without.p99)
             advancing.append(pieces / alone)
             print(
