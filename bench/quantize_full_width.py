@@ -1,11 +1,11 @@
 """`lynceus quantize` at full width: peak memory, a kill halfway, throughput.
 
-    python -m bench.quantize_full_width DIRECTORY [--experts 2] [--layers 4]
+    python -m bench.quantize_full_width DIRECTORY [--experts 1] [--layers 4]
 
 Writes random checkpoints of the 28B model's widths in bf16 to DIRECTORY, with fewer experts and layers, and
-quantizes them with pictures: once in one go, once killed halfway and resumed, and one twice as deep for its
-peak memory. The last measurement is of a layer with all 64 + 64 experts, where the search is left out, since
-it takes hours and a few megabytes: everything else happens as in the command.
+quantizes them with pictures: once in one go, and once killed halfway and resumed. Two more are measured for
+their peak memory, one three times as deep and one with all 64 + 64 experts in its only sparse layer. There
+the search is left out, since it takes hours and a few megabytes: everything else happens as in the command.
 """
 
 import argparse
@@ -21,9 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -36,8 +35,7 @@ from engine.model.config import ModelConfig
 from engine.model.names import Piece
 from engine.model.network import ErnieVL
 from engine.model.tensors import INDEX, Manifest, StoredTensors
-from engine.quant.viterbi import Targets
-from services.cli.places import CHECKPOINT, SAMPLES
+from services.cli.places import CHECKPOINT, RECIPES, SAMPLES
 
 WORDS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "preprocessor_config.json")
 """Of the starter, whose vocabulary is a part of the full one: the pictures must become tokens."""
@@ -78,9 +76,9 @@ def write_source(directory: Path, experts: int, layers: int) -> None:
         layer = name.split(".")[2] if name.startswith("decoder.layers.") else "rest"
         shards.setdefault(f"model-{layer}.safetensors", {}).update({piece.key: piece for piece in pieces})
     draw, places = torch.Generator().manual_seed(0), dict[str, str]()
-    for file, pieces in shards.items():
-        save_file({key: _random(piece, draw) for key, piece in pieces.items()}, directory / file)
-        places |= dict.fromkeys(pieces, file)
+    for file, held in shards.items():
+        save_file({key: _random(piece, draw) for key, piece in held.items()}, directory / file)
+        places |= dict.fromkeys(held, file)
     (directory / INDEX).write_text(json.dumps({"weight_map": places}), encoding="utf-8")
     (directory / "config.json").write_text(json.dumps(content), encoding="utf-8")
     for word in WORDS:
@@ -121,18 +119,24 @@ def quantize(source: Path, target: Path, pictures: Path, kill_at: Path | None = 
     return measured([*command, "--calibrate", str(pictures)], kill_at)
 
 
+def without_search(source: Path, target: Path, pictures: Path) -> Run:
+    """The same in a process of its own, with the first path in place of the nearest."""
+    command = [sys.executable, "-m", "bench.quantize_full_width", WITHOUT_SEARCH]
+    run = measured([*command, str(source), str(target), str(pictures)])
+    assert run.code == 0, f"{target} was not written"
+    return run
+
+
 def compress_without_search(source: Path, target: Path, pictures: Path) -> None:
-    """The same, with the first path in place of the nearest."""
-    import engine.quant.ldlq
+    """What that process does."""
     from engine.compression import compress
     from services.cli.calibration import read_examples
-    from services.cli.places import RECIPES
 
-    def first(targets: Targets, _: int) -> npt.NDArray[np.uint8]:
-        return np.zeros(targets.shape[:2], np.uint8)
+    def first(targets: Tensor, _: int) -> Tensor:
+        return torch.zeros(targets.shape[:2], dtype=torch.uint8, device=targets.device)
 
-    engine.quant.ldlq.encode = first
-    compress(source, target, Options(), read_examples(pictures, RECIPES), lambda _: None)
+    with patch("engine.quant.ldlq.encode", first):
+        compress(source, target, Options(), read_examples(pictures, RECIPES), lambda _: None)
 
 
 def digests(directory: Path) -> Mapping[str, str]:
@@ -167,7 +171,10 @@ def killed_and_resumed(source: Path, work: Path, pictures: Path, whole: Path, la
     resumed = quantize(source, target, pictures)
     same = digests(target) == digests(whole)
     times = f"{killed.seconds:.0f} s, resumed {resumed.seconds:.0f} s"
-    print(f"killed after {times}, {len(digests(target))} files: {'identical' if same else 'DIFFERENT'}")
+    print(
+        f"killed after {times}, {len(digests(target))} files: {'identical' if same else 'DIFFERENT'}",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -176,7 +183,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--experts", type=int, default=2, help="of each modality; the model has 64")
+    parser.add_argument("--experts", type=int, default=1, help="of each modality; the model has 64")
     parser.add_argument("--layers", type=int, default=4, help="the first is dense; the model has 28")
     arguments = parser.parse_args()
     print_host()
@@ -190,13 +197,12 @@ def main() -> None:
     shutil.rmtree(work / "resumed")
     per_second = routed_weights(small) / whole.seconds
     print(f"{per_second / 1e6:.2f} M routed weights a second, calibration and all else included")
-    write_source(deep, 1, 2 * layers)
-    show(f"{2 * layers} layers", deep, quantize(deep, work / "deeper", pictures))
-    write_source(wide, ALL_EXPERTS, 2)
-    command = [sys.executable, "-m", "bench.quantize_full_width", WITHOUT_SEARCH]
-    run = measured([*command, str(wide), str(work / "widest"), str(pictures)])
-    assert run.code == 0, "the layer with all experts was not written"
-    show("1 sparse layer with all experts, no search", wide, run)
+    for title, source, experts, depth in (
+        ("3 times as deep", deep, arguments.experts, 3 * layers),
+        ("1 sparse layer with all experts", wide, ALL_EXPERTS, 2),
+    ):
+        write_source(source, experts, depth)
+        show(f"{title}, no search", source, without_search(source, work / f"{source.name}-2-bit", pictures))
 
 
 if __name__ == "__main__":

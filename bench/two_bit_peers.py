@@ -74,7 +74,8 @@ def hqq(weights: Tensor, _: Tensor, group: int) -> Tensor:
     low, high = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
     scale = ((high - low) / LARGEST).clamp(min=1e-7).half().float()
     zero, strength = -low / scale, HQQ_STRENGTH
-    best, least = groups, torch.inf
+    best: Tensor = groups
+    least = torch.inf
     for _round in range(HQQ_ROUNDS):
         codes = (groups / scale + zero).round().clamp(0, LARGEST)
         values = (codes - zero.half().float()) * scale

@@ -80,6 +80,19 @@ def fill(module: nn.Module, prefix: str, config: ModelConfig, value_of: ValueOf)
         setattr(module.get_submodule(owner), leaf, nn.Parameter(values, requires_grad=False))
 
 
+def fill_while_used(module: nn.Module, prefix: str, config: ModelConfig, value_of: ValueOf) -> None:
+    """As `fill`, but only while the module computes: the whole eye in fp32 would take gigabytes."""
+
+    def take(module: nn.Module, _: object) -> None:
+        fill(module, prefix, config, value_of)
+
+    def give_back(module: nn.Module, *_: object) -> None:
+        module.to_empty(device="meta")
+
+    module.register_forward_pre_hook(take)
+    module.register_forward_hook(give_back)
+
+
 class Walk:
     """The hidden states `[T, hidden]` of all examples at the entry of a layer."""
 
@@ -109,7 +122,12 @@ class Walk:
     def _see(self, value_of: ValueOf) -> list[Tensor | None]:
         with torch.device("meta"):
             network = ErnieVL(self.config)
-        fill(network.vision_model, "vision_model.", self.config, value_of)
+        eye = network.vision_model
+        for name, part in eye.named_children():
+            if part is not eye.blocks:
+                fill(part, f"vision_model.{name}.", self.config, value_of)
+        for number, block in enumerate(eye.blocks):
+            fill_while_used(block, f"vision_model.blocks.{number}.", self.config, value_of)
         fill(network.resampler_model, "resampler_model.", self.config, value_of)
         return [
             None if example.patches is None else network.see(example.patches, example.grids)
