@@ -11,6 +11,7 @@ from engine.model.checkpoint import is_router, placed
 from engine.model.compressed import place
 from engine.model.config import ModelConfig
 from engine.model.formats import Format, Part, parts_of
+from engine.model.mixture import fuse
 from engine.model.names import Piece
 from engine.model.network import ErnieVL
 from engine.model.tensors import Manifest
@@ -54,6 +55,7 @@ def random_network(
         parts = parts_of(kind, pieces[0].shape)
         random = {suffix: _random(kind, pieces[0], part, draw) for suffix, part in parts.items()}
         place(network, name, kind, random, window_bits)
+    fuse(network)
     return network.eval()
 
 

@@ -1,1 +1,47 @@
-"""Compiled kernels, each with its reference in plain Python or torch beside its users."""
+"""Compiled kernels for the processor and for GPUs, as functions of torch tensors under the same names."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from engine.kernels import cpu
+
+Matrix = Any
+"""What `rows8` and `groups4` make for `linear`; each kind of kernels has its own."""
+HeldExperts = Any
+"""What `hold_experts` makes for `run_experts`."""
+Stack = tuple[Tensor, Tensor, Tensor]
+"""Codes `[E, N/128, K/4, 128]`, fp16 scales `[E, N]` and signs `[K]` of a projection of E experts."""
+
+
+class Kernels(Protocol):
+    """T tokens, N output channels, K input rows, E experts, S of them a token."""
+
+    def rows8(self, codes: Tensor, scales: Tensor) -> Matrix:
+        """A matrix of int8 codes `[N, K]` and fp32 scales `[N]`."""
+
+    def groups4(self, codes: Tensor, scales: Tensor, channels: int) -> Matrix:
+        """A matrix of nibbles `[N/128, K/8, 128, 4]` and fp16 scales `[N/128, K/64, 128]`."""
+
+    def linear(self, matrix: Matrix, channels: int, x: Tensor, *, bias: Tensor | None = None) -> Tensor:
+        """`[T, K] -> [T, N]`."""
+
+    def hold_experts(self, gate_up: Stack, down: Stack, window_bits: int) -> HeldExperts:
+        """Experts in 2 bits."""
+
+    def run_experts(self, held: HeldExperts, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+        """`[T, K] -> [T, K]`: the sum of the experts `chosen` `[T, S]` by their `weights`."""
+
+
+def kernels_for(device: torch.device) -> Kernels | None:
+    """The kernels for tensors of a device; None where only the references serve."""
+    if device.type == "cuda":
+        from engine.kernels.cuda import ops as on_gpu  # noqa: PLC0415 - loads CUDA's libraries
+
+        return on_gpu
+    if device.type == "cpu" and cpu.available():
+        from engine.kernels.cpu import ops as on_cpu  # noqa: PLC0415 - not there where it was not built
+
+        return on_cpu
+    return None

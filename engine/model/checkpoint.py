@@ -13,6 +13,7 @@ from engine.errors import CheckpointInvalid
 from engine.model.compressed import place
 from engine.model.config import ModelConfig
 from engine.model.formats import Format, encoded
+from engine.model.mixture import fuse
 from engine.model.names import Piece, pieces_of, stack_name
 from engine.model.network import ErnieVL
 from engine.model.tensors import LISTED, MANIFEST, MANIFEST_VERSION, Manifest, StoredTensors, read_json
@@ -50,6 +51,7 @@ def load(
         done += parameter.numel()
         if progress is not None:
             progress(done, network.weight_count)
+    fuse(network)
     return network.eval()
 
 

@@ -1,8 +1,8 @@
 """The layers of a compressed checkpoint: they compute with the codes as they are stored.
 
-Each multiplies int8 activations with integers of 2, 4 or 8 bits. The compiled kernels do it where they are
-built and the weights are in the processor's memory; elsewhere the reference does, with the same integers. A
-layer does not copy its weights, so that they may lie in a mapped file.
+Each multiplies int8 activations with integers of 2, 4 or 8 bits. The kernels of the device do it where it has
+some; elsewhere the reference does, with the same integers. A layer does not copy its weights: they may be in
+a mapped file.
 
 T tokens, N output channels, K input rows, E experts, I expert size
 """
@@ -15,16 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from engine.kernels import cpu
+from engine.kernels import Kernels, kernels_for
 from engine.model.experts import Experts, Router
 from engine.model.formats import CODES, GROUP_SCALE, ROW_SCALE, SCALES, SIGNS, Format
 from engine.quant.activations import multiply, quantize_activations
 from engine.quant.code import decode
 from engine.quant.groups import decode_groups
 from engine.quant.rows import decode_rows
-
-if cpu.available():
-    from engine.kernels.cpu import ops
 
 Parts = Mapping[str, Tensor]
 """The stored tensors of a weight by suffix, as `formats.parts_of` lists them."""
@@ -37,14 +34,14 @@ class _Held(nn.Module, ABC):
         super().__init__()
         self._handle: Any = None
 
-    def handle(self) -> Any:  # noqa: ANN401 - a matrix or experts, as the subclass says
+    def handle(self, kernels: Kernels) -> Any:  # noqa: ANN401 - a matrix or experts, as the subclass says
         """The kernels' view of the weights."""
         if self._handle is None:
-            self._handle = self.hold()
+            self._handle = self.hold(kernels)
         return self._handle
 
     @abstractmethod
-    def hold(self) -> Any:  # noqa: ANN401 - as above
+    def hold(self, kernels: Kernels) -> Any:  # noqa: ANN401 - as above
         """Make it."""
 
 
@@ -64,8 +61,9 @@ class CompressedLinear(_Held):
     def forward(self, x: Tensor) -> Tensor:
         """`[..., K] -> [..., N]`."""
         flat = x.reshape(-1, x.shape[-1])
-        if _compiled(x):
-            out = ops.linear(self.handle(), self.channels, flat, bias=self.bias)
+        kernels = kernels_for(x.device)
+        if kernels is not None:
+            out = kernels.linear(self.handle(kernels), self.channels, flat, bias=self.bias)
         else:
             out = self.reference(flat)
         return out.view(*x.shape[:-1], self.channels).to(x.dtype)
@@ -82,9 +80,9 @@ class CompressedLinear(_Held):
 class RowsLinear(CompressedLinear):
     """Codes int8 `[N, K]`, scales fp32 `[N]`."""
 
-    def hold(self) -> Any:  # noqa: ANN401 - a type that only compiled kernels have
+    def hold(self, kernels: Kernels) -> Any:  # noqa: ANN401 - a type that only compiled kernels have
         """A matrix of the kernels."""
-        return ops.rows8(self.codes, self.scales)
+        return kernels.rows8(self.codes, self.scales)
 
     def reference(self, x: Tensor) -> Tensor:
         """As above."""
@@ -99,9 +97,9 @@ class RowsLinear(CompressedLinear):
 class GroupsLinear(CompressedLinear):
     """Nibbles `[N/128, K/8, 128, 4]`, scales fp16 `[N/128, K/64, 128]`."""
 
-    def hold(self) -> Any:  # noqa: ANN401 - a type that only compiled kernels have
+    def hold(self, kernels: Kernels) -> Any:  # noqa: ANN401 - a type that only compiled kernels have
         """A matrix of the kernels."""
-        return ops.groups4(self.codes, self.scales, self.channels)
+        return kernels.groups4(self.codes, self.scales, self.channels)
 
     def reference(self, x: Tensor) -> Tensor:
         """As above."""
@@ -112,10 +110,9 @@ class GroupsLinear(CompressedLinear):
 
     def rows(self, indices: Tensor) -> Tensor:
         """As above."""
-        tiles, inverse = (indices // self.codes.shape[2]).unique(return_inverse=True)
-        size = self.codes.shape[2]
-        weights = decode_groups(self.codes[tiles], self.scales[tiles], len(tiles) * size)
-        return weights[inverse * size + indices % size]
+        tiles, channels = indices // self.codes.shape[2], indices % self.codes.shape[2]
+        codes, scales = self.codes[tiles, :, channels], self.scales[tiles, :, channels]
+        return decode_groups(codes[:, :, None], scales[:, :, None], len(indices))
 
 
 class CompressedEmbedding(nn.Module):
@@ -157,20 +154,21 @@ class TwoBitExperts(_Held):
         for suffix in (CODES, SCALES, SIGNS):
             self.register_buffer(projection + suffix.replace(".", "_"), parts[suffix])
 
-    def hold(self) -> Any:  # noqa: ANN401 - a type that only compiled kernels have
+    def hold(self, kernels: Kernels) -> Any:  # noqa: ANN401 - a type that only compiled kernels have
         """Experts of the kernels."""
         gate_up = (self.gate_up_codes, self.gate_up_scales, self.gate_up_signs)
         down = (self.down_codes, self.down_scales, self.down_signs)
-        return ops.hold_experts(gate_up, down, self.window_bits)
+        return kernels.hold_experts(gate_up, down, self.window_bits)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[T, hidden] -> [T, hidden]`, adding the experts up in ascending order."""
         if len(x) == 0:
             return x
-        if not _compiled(x):
+        kernels = kernels_for(x.device)
+        if kernels is None:
             return self.reference(x)
         routing = self.router(x)
-        return ops.run_experts(self.handle(), x, routing.experts, routing.weights).to(x.dtype)
+        return kernels.run_experts(self.handle(kernels), x, routing.experts, routing.weights).to(x.dtype)
 
     def reference(self, x: Tensor) -> Tensor:
         """The same, in torch, expert by expert."""
@@ -217,7 +215,3 @@ def _linear(kind: Format, parts: Parts, channels: int, bias: nn.Parameter | None
         return RowsLinear(parts[""], parts[ROW_SCALE], channels, bias)
     assert kind is Format.GROUPS4, f"a layer cannot compute with {kind}"
     return GroupsLinear(parts[""], parts[GROUP_SCALE], channels, bias)
-
-
-def _compiled(x: Tensor) -> bool:
-    return x.device.type == "cpu" and cpu.available()

@@ -1,6 +1,7 @@
 """Which device the engine runs on, and in which precision."""
 
 import logging
+from pathlib import Path
 
 import torch
 
@@ -44,3 +45,11 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     return DTYPES[name]
+
+
+def keep_compiled(device: torch.device, directory: Path) -> None:
+    """Keep what is compiled for a GPU in a directory; nothing is for the processor."""
+    if device.type == "cuda":
+        from engine.kernels.cuda import launcher  # noqa: PLC0415 - loads CUDA's libraries
+
+        launcher.keep_compiled_in(directory)

@@ -18,7 +18,7 @@ from engine.model.tensors import digest_of
 from engine.model.tokenizer import THINK_END
 from engine.serving.blocks import Blocks
 from engine.serving.choices import ChoiceTrie, choice_trie
-from engine.serving.device import resolve_device, resolve_dtype
+from engine.serving.device import keep_compiled, resolve_device, resolve_dtype
 from engine.serving.executor import Executor
 from engine.serving.features import Features
 from engine.serving.grammar import GrammarBook, Schema, guide_of
@@ -54,6 +54,7 @@ class Engine:
 
     def __init__(self, config: EngineConfig) -> None:
         device = resolve_device(config.device)
+        keep_compiled(device, Path(config.kernel_cache))
         dtype = resolve_dtype(config.dtype, device)
         if config.threads is not None:
             torch.set_num_threads(config.threads)

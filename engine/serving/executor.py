@@ -12,6 +12,7 @@ from engine.model.cache import BLOCK_TOKENS, NOBODY, KVPool, Layout
 from engine.model.network import ErnieVL
 from engine.serving import forward
 from engine.serving.blocks import Blocks
+from engine.serving.decoding import Decoding, Step
 from engine.serving.features import Features
 from engine.serving.jobs import AnyJob, WriteJob
 from engine.serving.scheduler import piece_of
@@ -30,6 +31,7 @@ class Executor:
         self.features = features
         self.pool = pool
         self._network = network
+        self._decoding = Decoding(network, pool)
 
     def read(self, batch: Sequence[tuple[AnyJob, int]]) -> Iterator[tuple[AnyJob, Tensor | EngineError]]:
         """Compute the next so many tokens of each job's prompt; logits of each, or what is wrong with it."""
@@ -125,9 +127,8 @@ class Executor:
         tokens = [(*job.next_token(), job.computed) for job in jobs]
         device = self.pool.device
         token_ids, positions, lengths = torch.tensor(tokens, device=device).T
-        logits = forward.write(
-            self._network, self.pool, token_ids, positions, torch.tensor(tables, device=device), lengths
-        )
+        step = Step(token_ids, positions, torch.tensor(tables, device=device), lengths)
+        logits = self._decoding(step)
         for job in jobs:
             job.computed += 1
         return list(logits.split(1))

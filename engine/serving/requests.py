@@ -124,7 +124,8 @@ class EngineConfig:
     at once. `cache_bytes` for keys, values and image features: None is a share of the memory that is free
     once the weights are there. `step_tokens` of verdicts' prompts make a step, and a quarter of them of
     reports': None is measured. `prefix_caching` keeps what was computed of a prompt, and what was seen in its
-    images, for others that begin alike. Raises ConfigInvalid for numbers below 1.
+    images, for others that begin alike. `kernel_cache` is the folder for what is compiled for a
+    GPU. Raises ConfigInvalid for numbers below 1.
     """
 
     checkpoint: Path | str
@@ -136,6 +137,7 @@ class EngineConfig:
     cache_bytes: int | None = None
     step_tokens: int | None = None
     prefix_caching: bool = True
+    kernel_cache: Path | str = "var/kernels"
     progress: Progress | None = None
 
     def __post_init__(self) -> None:

@@ -2,12 +2,11 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from bench import gpu_correctness_steps as steps
 from bench import gpu_kernels
@@ -18,25 +17,8 @@ from bench.gpu_rows import Rows, read_rows
 from bench.gpu_setting import SMALL, Setting
 from bench.gpu_targets import DISPATCH_SHARE, GEMM_BASELINE, GEMM_PEAK, GEMV_BANDWIDTH
 from engine.kernels.cuda import handles, ops
-from engine.kernels.cuda.arguments import Value
-from engine.kernels.cuda.launches import Launch
 from tests.engine.kernels.cuda_shim.harness import Shim
-
-
-class OnShim:
-    """Launches on the CPU."""
-
-    multiprocessors = 1
-
-    def __init__(self, shim: Shim) -> None:
-        self.shim = shim
-
-    def launch(self, launch: Launch, arguments: Mapping[str, Value]) -> None:
-        """Run the kernel and fill the arrays that it writes."""
-        for name, found in self.shim.run(launch, arguments).items():
-            array = arguments[name]
-            assert isinstance(array, Tensor)
-            array.copy_(found)
+from tests.engine.kernels.cuda_shim.launcher import OnShim
 
 
 class ShimSetting(Setting):

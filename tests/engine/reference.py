@@ -1,6 +1,7 @@
 """What transformers computes, in the words of our tests."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,9 @@ class Question:
         sizes = [rows * columns for _, rows, columns in self.grids]
         parts = [] if self.patches is None else self.patches.split(sizes)
         images = [
-            PromptImage(digest=bytes([index]), grid=grid, tokens=len(part) // 4, cut=lambda part=part: part)
+            PromptImage(
+                digest=bytes([index]), grid=grid, tokens=len(part) // 4, cut=partial(torch.clone, part)
+            )
             for index, (grid, part) in enumerate(zip(self.grids, parts, strict=True))
         ]
         return EncodedPrompt.of(self.ids, images, config)

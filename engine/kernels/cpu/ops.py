@@ -46,6 +46,8 @@ def linear(
     """`[T, K] -> [T, N]` fp32, the input rotated first where `signs` `[K]` int8 are given."""
     x = _plain(x)
     out = torch.empty(len(x), channels)
+    if len(x) == 0:
+        return out
     held = None if bias is None else _plain(bias)
     _native.linear(
         matrix,

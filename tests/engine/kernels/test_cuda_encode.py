@@ -1,20 +1,18 @@
 """The search for the 2-bit code as a CUDA kernel, run on the CPU: the bytes of its oracle."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from engine.kernels.cuda import encoding, launches
-from engine.kernels.cuda.arguments import Value
-from engine.kernels.cuda.launches import EncodePlan, Launch
+from engine.kernels.cuda.launches import EncodePlan
 from engine.quant import viterbi
 from engine.quant.encoder import encode
 from engine.quant.layout import SPREAD
 from engine.quant.viterbi import LARGEST_TARGET, TARGET_STEPS, Targets
 from tests.engine.kernels.cuda_shim.harness import Shim
+from tests.engine.kernels.cuda_shim.launcher import OnShim
 
 
 def gaussian(seed: int, segments: int) -> Targets:
@@ -73,22 +71,6 @@ def test_targets_beyond_every_value_do_not_overflow(shim: Shim) -> None:
     found = search(shim, launches.encode(4, 16, multiprocessors=1), targets)
 
     assert np.array_equal(found.numpy(), encode(targets, 16))
-
-
-class OnShim:
-    """Launches on the CPU."""
-
-    multiprocessors = 1
-
-    def __init__(self, shim: Shim) -> None:
-        self.shim = shim
-
-    def launch(self, launch: Launch, arguments: Mapping[str, Value]) -> None:
-        """Run the kernel and fill the arrays that it writes."""
-        for name, found in self.shim.run(launch, arguments).items():
-            array = arguments[name]
-            assert isinstance(array, Tensor)
-            array.copy_(found)
 
 
 def test_the_function_that_encodes_launches_the_search(shim: Shim) -> None:

@@ -101,7 +101,8 @@ def test_every_level_gives_the_same_bits(count: int) -> None:
     """A verdict does not depend on the processor that it was computed on."""
     experts, x = random_experts(1), tokens(2, count)
     routing = experts.router(x)
-    found = [ops.run_experts(experts.handle(), x, routing.experts, routing.weights, each) for each in LEVELS]
+    held = experts.handle(ops)
+    found = [ops.run_experts(held, x, routing.experts, routing.weights, each) for each in LEVELS]
 
     assert all(torch.equal(each, found[0]) for each in found)
 
@@ -113,7 +114,7 @@ def test_a_batch_is_its_tokens_one_by_one() -> None:
     routing = experts.router(x)
     each = (part[:, None] for part in (x, routing.experts, routing.weights))
 
-    single = [ops.run_experts(experts.handle(), *token) for token in zip(*each, strict=True)]
+    single = [ops.run_experts(experts.handle(ops), *token) for token in zip(*each, strict=True)]
 
     assert torch.equal(experts(x), torch.cat(single))
 
@@ -125,7 +126,7 @@ def test_all_tokens_may_choose_one_expert(count: int) -> None:
     experts, x = random_experts(7, top_k=1), tokens(8, count)
     chosen, weights = torch.full((count, 1), 4), torch.ones(count, 1)
 
-    found = ops.run_experts(experts.handle(), x, chosen, weights)
+    found = ops.run_experts(experts.handle(ops), x, chosen, weights)
 
     assert distance(found, experts._run(4, x)) < 2e-3
 
@@ -140,4 +141,4 @@ def test_an_expert_that_is_not_there_is_refused() -> None:
     experts, x = random_experts(0), tokens(0, 1)
 
     with pytest.raises(ValueError, match="no such expert"):
-        ops.run_experts(experts.handle(), x, torch.tensor([[EXPERTS]]), torch.ones(1, 1))
+        ops.run_experts(experts.handle(ops), x, torch.tensor([[EXPERTS]]), torch.ones(1, 1))
