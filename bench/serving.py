@@ -152,6 +152,19 @@ def show(model: str, figures: Mapping[str, Figures]) -> None:
             print(f"{name:16}{loads}" + "".join(f"{latency:8.2f}" for latency in astuple(found)))
 
 
+def begin(parser: argparse.ArgumentParser, requests: int) -> argparse.Namespace:
+    """Arguments of the command and of every serving bench; prints the host and sets the threads."""
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--requests", type=int, default=requests, help="verdicts of each measurement")
+    parser.add_argument("--threads", type=int, default=psutil.cpu_count())
+    parser.add_argument("--work", type=Path, default=WORK, help="where large checkpoints are written")
+    arguments = parser.parse_args()
+    print_host()
+    print(f"load       {psutil.getloadavg()[0]:.1f} before the run")
+    torch.set_num_threads(arguments.threads)
+    return arguments
+
+
 def main() -> None:
     """Measure all models, print tables, write the figures."""
     parser = argparse.ArgumentParser(
@@ -159,14 +172,7 @@ def main() -> None:
     )
     parser.add_argument("figures", type=Path, help="where the figures are written as JSON")
     parser.add_argument("--models", nargs="+", choices=("starter", "mid"), default=["starter", "mid"])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--requests", type=int, default=100, help="of each measurement")
-    parser.add_argument("--threads", type=int, default=psutil.cpu_count())
-    parser.add_argument("--work", type=Path, default=WORK, help="where large checkpoints are written")
-    arguments = parser.parse_args()
-    print_host()
-    print(f"load       {psutil.getloadavg()[0]:.1f} before the run")
-    torch.set_num_threads(arguments.threads)
+    arguments = begin(parser, requests=100)
     found: dict[str, dict[str, Figures]] = {}
     for model in arguments.models:
         found[model] = measure(model, arguments.work, arguments.repeats, arguments.requests)

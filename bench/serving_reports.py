@@ -13,13 +13,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from pathlib import Path
 
-import psutil
-import torch
-
-from bench.host import print_host
-from bench.serving import RATE_PART, WARM_UP, WORK, all_on, asking, checkpoint_of
+from bench.serving import RATE_PART, WARM_UP, all_on, asking, begin, checkpoint_of
 from bench.serving_load import Latencies, arrivals, offer, percentiles, saturated
 from bench.serving_recipe import REPORT, SCHEMA, Line
 from engine import Completion, Engine
@@ -124,14 +119,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", choices=("starter", "mid"), default="starter")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--requests", type=int, default=200, help="verdicts of each measurement")
-    parser.add_argument("--threads", type=int, default=psutil.cpu_count())
-    parser.add_argument("--work", type=Path, default=WORK, help="where large checkpoints are written")
-    arguments = parser.parse_args()
-    print_host()
-    print(f"load       {psutil.getloadavg()[0]:.1f} before the run")
-    torch.set_num_threads(arguments.threads)
+    arguments = begin(parser, requests=200)
     with Engine(all_on(checkpoint_of(arguments.model, arguments.work))) as engine:
         compare(Comparison(engine, arguments.requests), arguments.repeats)
 
