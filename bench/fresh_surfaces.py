@@ -1,6 +1,8 @@
 """How the starter classifies synthetic surfaces that neither chose it nor anything about its training.
 
     python -m bench.fresh_surfaces [--checkpoint models/starter] [--pictures 1000]
+
+The seeds are beyond those of training and of the held-out pictures.
 """
 
 import argparse
@@ -14,7 +16,6 @@ from engine.training.evaluate import class_figures, likeliest, score
 from engine.training.surfaces import generate
 
 FIRST_SEED = 2_000_000_000
-"""Beyond the seeds of training and those of the held-out pictures."""
 
 
 def main() -> None:
