@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from bench.full_size_layout import CONFIG, SPREAD, formats_of
 from engine.model.checkpoint import is_router, placed
-from engine.model.compressed import place
 from engine.model.config import ModelConfig
 from engine.model.formats import Format, Part, parts_of
 from engine.model.mixture import fuse
 from engine.model.names import Piece
 from engine.model.network import ErnieVL
+from engine.model.placement import place
 from engine.model.tensors import Manifest
 
 TINY: Mapping[str, Any] = {

@@ -1,5 +1,6 @@
 """Compiled kernels for the processor and for GPUs, as functions of torch tensors under the same names."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -32,6 +33,40 @@ class Kernels(Protocol):
 
     def run_experts(self, held: HeldExperts, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
         """`[T, K] -> [T, K]`: the sum of the experts `chosen` `[T, S]` by their `weights`."""
+
+
+class FusedKernels(Kernels, Protocol):
+    """Kernels that do several steps of a layer in one call, each with the meaning of the separate steps."""
+
+    FeedForward: type[Any]
+    """Of gate, up, down, the number of output channels, and the biases of up and down."""
+
+    def linears(self, matrices: Sequence[Matrix], channels: Sequence[int], x: Tensor) -> tuple[Tensor, ...]:
+        """`[T, K] -> [T, N]` for each matrix."""
+
+    def feed_forward(self, network: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - a FeedForward
+        """`[T, H] -> [T, H]` of a FeedForward."""
+
+    def can_attend(self, queries: Tensor, keys: Tensor) -> bool:
+        """Whether `attend` takes heads like these."""
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, slots: Tensor, lengths: Tensor) -> Tensor:
+        """One new token each of n texts: queries `[n, H, D]` -> `[n, H, D]`.
+
+        Keys and values `[slots, G, D]` lie in a text's `slots` `[n, B]`; it sees the first `lengths` `[n]`.
+        """
+
+
+def fused_kernels_for(device: torch.device) -> FusedKernels | None:
+    """The kernels for tensors of a device, where they have fused ones.
+
+    On a GPU there are none: a captured graph makes separate steps cheap.
+    """
+    if device.type == "cpu" and cpu.available():
+        from engine.kernels.cpu import ops as on_cpu  # noqa: PLC0415 - not there where it was not built
+
+        return on_cpu
+    return None
 
 
 def kernels_for(device: torch.device) -> Kernels | None:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from engine.kernels import fused_kernels_for
 from engine.model.cache import Group, KVPool, Layout
+from engine.model.compressed import project
 from engine.model.config import TextConfig
 from engine.model.rope import rotate_adjacent
 
@@ -28,9 +30,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], layout: Layout) -> Tensor:
         """`[T, hidden] -> [T, hidden]`; `rotation` holds cosines and sines `[T, D]`."""
-        q = rotate_adjacent(self.q_proj(x).unflatten(-1, (-1, self.head_dim)), *rotation)
-        k = rotate_adjacent(self.k_proj(x).unflatten(-1, (-1, self.head_dim)), *rotation)
-        v = self.v_proj(x).unflatten(-1, (-1, self.head_dim))
+        heads = project((self.q_proj, self.k_proj, self.v_proj), x)
+        q, k, v = (part.unflatten(-1, (-1, self.head_dim)) for part in heads)
+        q, k = rotate_adjacent(q, *rotation), rotate_adjacent(k, *rotation)
         if layout.pool is not None and layout.slots is not None:
             layout.pool.store(self.layer, layout.slots, k, v)
         parts = zip(layout.groups, *(_split(part, layout.groups) for part in (q, k, v)), strict=True)
@@ -40,6 +42,11 @@ class Attention(nn.Module):
 
     def _attend(self, pool: KVPool | None, group: Group, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend with the sequences of a group, each by itself: `[n t, H, D]` -> `[n t, H, D]`."""
+        if pool is not None and group.slots is not None and group.lengths is not None:
+            kernels = fused_kernels_for(q.device)
+            if kernels is not None and kernels.can_attend(q, pool.keys):
+                keys, values = pool.keys[self.layer], pool.values[self.layer]
+                return kernels.attend(q, keys, values, group.slots, group.lengths)
         q, k, v = (part.unflatten(0, (group.count, group.length)) for part in (q, k, v))
         if pool is not None and group.slots is not None:
             k, v = pool.read(self.layer, group.slots)

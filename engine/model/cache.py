@@ -78,13 +78,15 @@ class Group:
     """Neighbouring sequences in a packed batch that have equally many new tokens and attend in one call.
 
     `slots` `[count, L]` hold their keys, the new ones among them; None where the new tokens are all there is.
-    `mask` `[1 or count, 1, t, L]` says what each new token sees; None is causal.
+    `mask` `[1 or count, 1, t, L]` says what each new token sees; None is causal. With one new token each,
+    `lengths` `[count]` say the same: how many of its first keys a sequence sees.
     """
 
     count: int
     length: int
     slots: Tensor | None = None
     mask: Tensor | None = None
+    lengths: Tensor | None = None
 
     @property
     def tokens(self) -> int:
@@ -114,4 +116,4 @@ class Layout:
         slots = slots_of(tables)
         mask = torch.arange(slots.shape[1], device=slots.device) <= lengths[:, None]
         new = slots.gather(1, lengths[:, None])[:, 0]
-        return Layout((Group(len(tables), 1, slots, mask[:, None, None]),), pool, new)
+        return Layout((Group(len(tables), 1, slots, mask[:, None, None], lengths + 1),), pool, new)

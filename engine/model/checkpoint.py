@@ -10,12 +10,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine.errors import CheckpointInvalid
-from engine.model.compressed import place
 from engine.model.config import ModelConfig
 from engine.model.formats import Format, encoded
 from engine.model.mixture import fuse
 from engine.model.names import Piece, pieces_of, stack_name
 from engine.model.network import ErnieVL
+from engine.model.placement import place
 from engine.model.tensors import LISTED, MANIFEST, MANIFEST_VERSION, Manifest, StoredTensors, read_json
 
 Progress = Callable[[int, int], None]

@@ -1,33 +1,26 @@
-"""The layers of a compressed checkpoint: they compute with the codes as they are stored.
+"""Linear layers of a compressed checkpoint: they compute with the codes as they are stored.
 
 Each multiplies int8 activations with integers of 2, 4 or 8 bits. The kernels of the device do it where it has
 some; elsewhere the reference does, with the same integers. A layer does not copy its weights: they may be in
 a mapped file.
 
-T tokens, N output channels, K input rows, E experts, I expert size
+T tokens, N output channels, K input rows
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
 
-from engine.kernels import Kernels, kernels_for
-from engine.model.experts import Experts, Router
-from engine.model.formats import CODES, GROUP_SCALE, ROW_SCALE, SCALES, SIGNS, Format
+from engine.kernels import Kernels, fused_kernels_for, kernels_for
 from engine.quant.activations import multiply, quantize_activations
-from engine.quant.code import decode
 from engine.quant.groups import decode_groups
 from engine.quant.rows import decode_rows
 
-Parts = Mapping[str, Tensor]
-"""The stored tensors of a weight by suffix, as `formats.parts_of` lists them."""
 
-
-class _Held(nn.Module, ABC):
+class Held(nn.Module, ABC):
     """Keeps a handle of the kernels on the weights, made at first use."""
 
     def __init__(self) -> None:
@@ -45,7 +38,7 @@ class _Held(nn.Module, ABC):
         """Make it."""
 
 
-class CompressedLinear(_Held):
+class CompressedLinear(Held):
     """`x W^T + bias` with W `[N, K]` in 8 bits by rows or in 4 bits by groups."""
 
     codes: Tensor
@@ -131,87 +124,34 @@ class CompressedEmbedding(nn.Module):
         return self.table(hidden)
 
 
-class TwoBitExperts(_Held):
-    """E SwiGLU networks in 2 bits; a token's output is the weighted sum over its experts.
+def project(layers: Sequence[nn.Module], x: Tensor) -> tuple[Tensor, ...]:
+    """What each layer makes of the same input, `[T, K] -> [T, N]`; compressed ones round it once."""
+    kernels = fused_kernels_for(x.device)
+    if kernels is None:
+        return tuple(layer(x) for layer in layers)
+    compressed = [layer for layer in layers if isinstance(layer, CompressedLinear) and layer.bias is None]
+    if len(compressed) < len(layers):
+        return tuple(layer(x) for layer in layers)
+    matrices = [layer.handle(kernels) for layer in compressed]
+    outs = kernels.linears(matrices, [layer.channels for layer in compressed], x)
+    return tuple(out.to(x.dtype) for out in outs)
 
-    Codes `[E, N/128, K/4, 128]`, scales fp16 `[E, N]` and signs int8 `[K]`; N = 2I for `gate_up`.
+
+def feed_forward(gate: nn.Module | None, up: nn.Module, down: nn.Module, x: Tensor) -> Tensor | None:
+    """`down(silu(gate x) * up x)`, or with no gate `down(quick_gelu(up x))`, in one call, `[T, H] -> [T, H]`.
+
+    None where the layers are not compressed, or the device has no such kernel: step by step then.
     """
-
-    gate_up_codes: Tensor
-    gate_up_scales: Tensor
-    gate_up_signs: Tensor
-    down_codes: Tensor
-    down_scales: Tensor
-    down_signs: Tensor
-
-    def __init__(self, router: Router, window_bits: int) -> None:
-        super().__init__()
-        self.router = router
-        self.window_bits = window_bits
-
-    def place(self, projection: str, parts: Parts) -> None:
-        """Take the codes, scales and signs of "gate_up" or "down"."""
-        for suffix in (CODES, SCALES, SIGNS):
-            self.register_buffer(projection + suffix.replace(".", "_"), parts[suffix])
-
-    def hold(self, kernels: Kernels) -> Any:  # noqa: ANN401 - a type that only compiled kernels have
-        """Experts of the kernels."""
-        gate_up = (self.gate_up_codes, self.gate_up_scales, self.gate_up_signs)
-        down = (self.down_codes, self.down_scales, self.down_signs)
-        return kernels.hold_experts(gate_up, down, self.window_bits)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[T, hidden] -> [T, hidden]`, adding the experts up in ascending order."""
-        if len(x) == 0:
-            return x
-        kernels = kernels_for(x.device)
-        if kernels is None:
-            return self.reference(x)
-        routing = self.router(x)
-        return kernels.run_experts(self.handle(kernels), x, routing.experts, routing.weights).to(x.dtype)
-
-    def reference(self, x: Tensor) -> Tensor:
-        """The same, in torch, expert by expert."""
-        routing = self.router(x)
-        out = torch.zeros_like(x)
-        for expert in routing.experts.unique().tolist():
-            token, slot = torch.where(routing.experts == expert)
-            y = self._run(expert, x[token]) * routing.weights[token, slot, None]
-            out = out.index_add(0, token, y.to(out.dtype))
-        return out
-
-    def _run(self, expert: int, x: Tensor) -> Tensor:
-        both = self._multiply(self.gate_up_codes, self.gate_up_scales, self.gate_up_signs, expert, x)
-        gate, up = both.chunk(2, dim=-1)
-        return self._multiply(self.down_codes, self.down_scales, self.down_signs, expert, silu(gate) * up)
-
-    def _multiply(self, codes: Tensor, scales: Tensor, signs: Tensor, expert: int, x: Tensor) -> Tensor:
-        values = torch.from_numpy(decode(codes[expert].cpu().numpy(), self.window_bits)).to(x.device)
-        return multiply(values, None, quantize_activations(x, signs)) * scales[expert].float()
-
-
-def place(network: nn.Module, name: str, kind: Format, parts: Parts, window_bits: int) -> None:
-    """Put the parts of the weight that the parameter `name` stands for in the place of its layer.
-
-    The layer's other parameters stay as they are, to be filled by their names.
-    """
-    path, _, leaf = name.rpartition(".")
-    layer = network.get_submodule(path)
-    if kind is Format.TWO_BIT:
-        if not isinstance(layer, TwoBitExperts):
-            assert isinstance(layer, Experts), f"{name} belongs to no experts"
-            layer = TwoBitExperts(layer.router, window_bits)
-        layer.place(leaf, parts)
-    elif isinstance(layer, nn.Embedding):
-        layer = CompressedEmbedding(_linear(kind, parts, layer.num_embeddings, None))
-    else:
-        assert isinstance(layer, nn.Linear), f"{name} belongs to no linear layer"
-        layer = _linear(kind, parts, layer.out_features, layer.bias)
-    network.set_submodule(path, layer)
-
-
-def _linear(kind: Format, parts: Parts, channels: int, bias: nn.Parameter | None) -> CompressedLinear:
-    if kind is Format.ROWS8:
-        return RowsLinear(parts[""], parts[ROW_SCALE], channels, bias)
-    assert kind is Format.GROUPS4, f"a layer cannot compute with {kind}"
-    return GroupsLinear(parts[""], parts[GROUP_SCALE], channels, bias)
+    kernels = fused_kernels_for(x.device)
+    if kernels is None or not isinstance(up, CompressedLinear) or not isinstance(down, CompressedLinear):
+        return None
+    if gate is not None and not isinstance(gate, CompressedLinear):
+        return None
+    held = None if gate is None else gate.handle(kernels)
+    out = kernels.feed_forward(
+        kernels.FeedForward(
+            held, up.handle(kernels), down.handle(kernels), down.channels, up.bias, down.bias
+        ),
+        x,
+    )
+    return out.to(x.dtype)

@@ -33,6 +33,9 @@ class Part:
     dtype: torch.dtype | None
 
 
+Parts = Mapping[str, Tensor]
+"""The stored tensors of a weight by suffix, as `parts_of` lists them."""
+
 ROW_SCALE = ".row_scale"
 GROUP_SCALE = ".group_scale"
 CODES, SCALES, SIGNS = ".codes", ".scales", ".signs"

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from engine.kernels.cuda import ops
 from engine.kernels.cuda.experts import run_mixture
 from engine.kernels.cuda.handles import Experts, Mixture
-from engine.model.compressed import TwoBitExperts
 from engine.model.experts import MixtureOfExperts
+from engine.model.two_bit import TwoBitExperts
 
 
 class TwoBitMixture(nn.Module):

@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from engine.model.compressed import feed_forward
+
 
 class SwiGLU(nn.Module):
     """`down(silu(gate x) * up x)`, without biases."""
@@ -15,5 +17,7 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[T, hidden] -> [T, hidden]`."""
-        out: Tensor = self.down_proj(silu(self.gate_proj(x)) * self.up_proj(x))
+        out = feed_forward(self.gate_proj, self.up_proj, self.down_proj, x)
+        if out is None:
+            out = self.down_proj(silu(self.gate_proj(x)) * self.up_proj(x))
         return out

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.model.attention import attend_within
+from engine.model.compressed import feed_forward
 from engine.model.config import VisionConfig
 from engine.model.rope import Grid, rotate_halves, vision_rotation
 
@@ -45,7 +46,9 @@ class VisionMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, hidden] -> [N, hidden]`."""
-        out: Tensor = self.fc2(quick_gelu(self.fc1(x)))
+        out = feed_forward(None, self.fc1, self.fc2, x)
+        if out is None:
+            out = self.fc2(quick_gelu(self.fc1(x)))
         return out
 
 

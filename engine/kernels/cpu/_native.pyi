@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -42,7 +43,41 @@ def hold_experts(
     window_bits: int,
 ) -> Experts: ...
 def linear(
-    matrix: Matrix, level: str, threads: int, x: int, tokens: int, out: int, signs: int, bias: int
+    matrices: Sequence[Matrix],
+    level: str,
+    threads: int,
+    x: int,
+    tokens: int,
+    signs: int,
+    biases: Sequence[int],
+    outs: Sequence[int],
+) -> None: ...
+def feed_forward(
+    gate: Matrix | None,
+    up: Matrix,
+    down: Matrix,
+    level: str,
+    threads: int,
+    x: int,
+    tokens: int,
+    up_bias: int,
+    down_bias: int,
+    out: int,
+) -> None: ...
+def attend(
+    level: str,
+    threads: int,
+    queries: int,
+    keys: int,
+    values: int,
+    slots: int,
+    lengths: int,
+    texts: int,
+    heads: int,
+    key_heads: int,
+    size: int,
+    width: int,
+    out: int,
 ) -> None: ...
 def run_experts(
     experts: Experts,

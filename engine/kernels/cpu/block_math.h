@@ -141,5 +141,13 @@ void swiglu(const float* gate, const float* up, float* out) {
   }
 }
 
+void quick_gelu(const float* x, float* out) {
+  for (int c = 0; c < kTile; c += kLanes) {
+    Floats v;
+    load(v, x + c);
+    store(out + c, v / (exponential(v * -1.702f) + 1.0f));
+  }
+}
+
 }  // namespace
 }  // namespace lynceus

@@ -23,6 +23,26 @@ struct Rows {
   float scale[kMaxRows];
 };
 
+// All blocks of one token: int8 values and scales, and the sums of each kGroup values.
+struct Token {
+  const int8_t* values;
+  const float* scale;
+  const int32_t* sums;
+  int blocks;
+};
+
+// One new token of a text: `queries` heads of `size` numbers, which share a key head; what they see lies in `slots`.
+struct Attend {
+  const float* query;    // [queries][size]
+  const float* keys;     // of slot 0; those of the next are `stride` numbers on
+  const float* values;   // as the keys
+  const int64_t* slots;  // [length]
+  size_t stride;
+  int length, queries, size;
+  float* weights;        // [queries][length rounded up to whole vectors], scratch
+  float* out;            // [queries][size]
+};
+
 struct Kernels {
   const char* name;
   int rows_at_once;  // tokens that `multiply` takes together
@@ -39,10 +59,19 @@ struct Kernels {
                    const float* channel_scale, float* out);
   // `decode` and `multiply` in one, for up to kMaxRows tokens; null where it would not be faster.
   void (*multiply_codes)(const uint8_t* codes, uint32_t window_mask, const Rows& rows, int count, float* out);
+  // `unpack` and `multiply` in one, for the kGroup input rows of one scale and up to kMaxRows tokens; may be null.
+  void (*multiply_nibbles)(const uint8_t* nibbles, const Rows& rows, int count, const float* channel_scale,
+                           float* out);
+  // `transpose` and `multiply` in one, for all blocks of a tile and one token; may be null.
+  void (*multiply_bytes)(const int8_t* weights, size_t stride, const Token& token, float* out);
   // One block of kBlock activations, rotated where signs are given, to int8 with one scale and a sum for each kGroup.
   void (*quantize)(const float* x, const int8_t* signs, int8_t* values, float* scale, int32_t* sums);
   // silu(gate) * up for kTile channels.
   void (*swiglu)(const float* gate, const float* up, float* out);
+  // x * sigmoid(1.702 x) for kTile channels.
+  void (*quick_gelu)(const float* x, float* out);
+  // What the queries that share one key head see of a text.
+  void (*attend)(const Attend& task);
   // kTile half-precision numbers to single precision.
   void (*widen)(const uint16_t* half, float* out);
 };

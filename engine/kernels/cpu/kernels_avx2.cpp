@@ -2,7 +2,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#include "block_math.h"
+#include "attention_math.h"
 
 namespace lynceus {
 namespace {
@@ -112,7 +112,8 @@ void widen(const uint16_t* half, float* out) {
 
 }  // namespace
 
-const Kernels kAvx2{"avx2", 2, decode, unpack, transpose, multiply, nullptr, quantize, swiglu, widen};
+const Kernels kAvx2{"avx2", 2, decode, unpack, transpose, multiply, nullptr,
+                    nullptr, nullptr, quantize, swiglu, quick_gelu, attend, widen};
 
 }  // namespace lynceus
 #endif

@@ -2,7 +2,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#include "block_math.h"
+#include "attention_math.h"
 
 namespace lynceus {
 namespace {
@@ -232,6 +232,87 @@ void multiply_codes(const uint8_t* codes, uint32_t window_mask, const Rows& rows
                        : multiply_windows<false>(codes, window_mask, rows, count, out);
 }
 
+template <int kCount>
+void multiply_unpacked(const uint8_t* nibbles, const Rows& rows, const float* channel_scale, float* out) {
+  constexpr int kPart = kCount <= 2 ? 8 : kCount <= 4 ? 4 : 2;
+  const __m512i low = _mm512_set1_epi8(15);
+  for (int first = 0; first < kColumns; first += kPart) {
+    __m512i sum[kCount][kPart];
+    unroll<kCount>([&](auto r) LYNCEUS_INLINE {
+      unroll<kPart>([&](auto c) LYNCEUS_INLINE { sum[r][c] = lanes(static_cast<uint32_t>(rows.start[r])); });
+    });
+    const uint8_t* w = nibbles + first * kChannels * kQuad;
+    for (int q = 0; q < kGroup / kQuad; q += 2, w += kRow) {
+      __m512i even[kCount], odd[kCount];
+      unroll<kCount>([&](auto r) LYNCEUS_INLINE {
+        even[r] = broadcast(rows.values[r] + q * kQuad);
+        odd[r] = broadcast(rows.values[r] + (q + 1) * kQuad);
+      });
+      unroll<kPart>([&](auto c) LYNCEUS_INLINE {
+        const __m512i both = load64(w + 64 * c);
+        const __m512i lower = _mm512_and_si512(both, low);
+        const __m512i upper = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+        unroll<kCount>([&](auto r) LYNCEUS_INLINE {
+          dot(sum[r][c], lower, even[r]);
+          dot(sum[r][c], upper, odd[r]);
+        });
+      });
+    }
+    unroll<kCount>([&](auto r) LYNCEUS_INLINE {
+      unroll<kPart>([&](auto c) LYNCEUS_INLINE {
+        const int n = (first + c) * kChannels;
+        const __m512 scale = _mm512_mul_ps(_mm512_loadu_ps(channel_scale + n), _mm512_set1_ps(rows.scale[r]));
+        accumulate(sum[r][c], scale, out + r * kTile + n);
+      });
+    });
+  }
+}
+
+void multiply_nibbles(const uint8_t* nibbles, const Rows& rows, int count, const float* channel_scale, float* out) {
+  using Rows1to8 = void (*)(const uint8_t*, const Rows&, const float*, float*);
+  constexpr Rows1to8 table[] = {multiply_unpacked<1>, multiply_unpacked<2>, multiply_unpacked<3>, multiply_unpacked<4>,
+                                multiply_unpacked<5>, multiply_unpacked<6>, multiply_unpacked<7>, multiply_unpacked<8>};
+  table[count - 1](nibbles, rows, channel_scale, out);
+}
+
+// The sums over the lanes of each of sixteen registers, in order.
+inline __m512i sums_of(const __m512i* r) {
+  __m512i fours[4];
+  unroll<4>([&](auto i) LYNCEUS_INLINE {
+    const __m512i* from = r + 4 * i;
+    const __m512i first = _mm512_add_epi32(_mm512_unpacklo_epi32(from[0], from[1]), _mm512_unpackhi_epi32(from[0], from[1]));
+    const __m512i last = _mm512_add_epi32(_mm512_unpacklo_epi32(from[2], from[3]), _mm512_unpackhi_epi32(from[2], from[3]));
+    fours[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(first, last), _mm512_unpackhi_epi64(first, last));
+  });
+  const auto halves = [](__m512i a, __m512i b) {
+    return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
+  };
+  return halves(halves(fours[0], fours[1]), halves(fours[2], fours[3]));
+}
+
+// Row by row: so few rows at a time are streams that the processor sees.
+void multiply_bytes(const int8_t* weights, size_t stride, const Token& token, float* out) {
+  const __m512i sign = _mm512_set1_epi8(-128);
+  for (int first = 0; first < kTile; first += kChannels) {
+    const int8_t* strip = weights + first * stride;
+    __m512 total = _mm512_setzero_ps();
+    for (int block = 0; block < token.blocks; ++block) {
+      const __m512i left = load64(token.values + block * kBlock), right = load64(token.values + block * kBlock + 64);
+      __m512i sum[kChannels];
+      unroll<kChannels>([&](auto i) LYNCEUS_INLINE {
+        const int8_t* from = strip + i * stride + block * kBlock;
+        sum[i] = _mm512_setzero_si512();
+        dot(sum[i], _mm512_xor_si512(load64(from), sign), left);
+        dot(sum[i], _mm512_xor_si512(load64(from + 64), sign), right);
+      });
+      const int32_t start = -128 * (token.sums[2 * block] + token.sums[2 * block + 1]);
+      const __m512i whole = _mm512_add_epi32(sums_of(sum), lanes(static_cast<uint32_t>(start)));
+      total = _mm512_add_ps(total, _mm512_mul_ps(_mm512_cvtepi32_ps(whole), _mm512_set1_ps(token.scale[block])));
+    }
+    _mm512_storeu_ps(out + first, total);
+  }
+}
+
 void widen(const uint16_t* half, float* out) {
   for (int n = 0; n < kTile; n += kChannels)
     _mm512_storeu_ps(out + n, _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(half + n))));
@@ -239,8 +320,8 @@ void widen(const uint16_t* half, float* out) {
 
 }  // namespace
 
-const Kernels kAvx512{"avx512", 6,       decode,   unpack, transpose, multiply,
-                      multiply_codes, quantize, swiglu, widen};
+const Kernels kAvx512{"avx512",         6,        decode, unpack,     transpose, multiply, multiply_codes,
+                      multiply_nibbles, multiply_bytes, quantize, swiglu, quick_gelu, attend,    widen};
 
 }  // namespace lynceus
 #endif

@@ -1,5 +1,5 @@
 // The inner loops in plain C++, for every processor.
-#include "block_math.h"
+#include "attention_math.h"
 
 namespace lynceus {
 namespace {
@@ -66,6 +66,7 @@ void widen(const uint16_t* half, float* out) {
 
 }  // namespace
 
-const Kernels kPortable{"portable", kMaxRows, decode, unpack, transpose, multiply, nullptr, quantize, swiglu, widen};
+const Kernels kPortable{"portable", kMaxRows, decode, unpack, transpose, multiply, nullptr,
+                        nullptr, nullptr, quantize, swiglu, quick_gelu, attend, widen};
 
 }  // namespace lynceus

@@ -10,10 +10,13 @@ namespace {
 
 constexpr int kCentre2 = layout::k_CENTRE, kCentre4 = 8, kCentre8 = 128;
 constexpr int kMostTokens = 240;
+constexpr int kMostByRows = 2;  // from three tokens on, turning the rows once is faster than summing lanes for each
 
 int centre_of(Format format) {
   return format == Format::kTwoBit ? kCentre2 : format == Format::kRows8 ? kCentre8 : kCentre4;
 }
+
+int parts_of(const Matrix& m) { return m.format == Format::kGroups4 ? kBlock / kGroup : 1; }
 
 Rows rows_of(Activations& activations, const int* tokens, int count, int block, int part, int parts, int centre) {
   Rows rows;
@@ -61,19 +64,51 @@ const uint16_t* group_scales(const Matrix& m, int tile, int block, int part) {
   return static_cast<const uint16_t*>(m.scales) + (tile * groups + block * (kBlock / kGroup) + part) * kTile;
 }
 
+void multiply_panel(const Kernels& kernels, const Matrix& m, int block, int part, Activations& activations,
+                    const int* tokens, int count, Scratch& scratch, float* out) {
+  const int parts = parts_of(m), quads = kQuads / parts;
+  for (int first = 0; first < count; first += kernels.rows_at_once) {
+    const int some = std::min(kernels.rows_at_once, count - first);
+    const Rows rows = rows_of(activations, tokens + first, some, block, part, parts, centre_of(m.format));
+    kernels.multiply(scratch.panel + part * quads * kTile * kQuad, quads, m.format == Format::kRows8, rows, some,
+                     parts > 1 ? scratch.scale : nullptr, out + size_t(first) * kTile);
+  }
+}
+
 void multiply_block(const Kernels& kernels, const Matrix& m, int tile, int block, Activations& activations,
                     const int* tokens, int count, Scratch& scratch, float* out) {
-  const int parts = m.format == Format::kGroups4 ? kBlock / kGroup : 1;
-  const int quads = kQuads / parts;
-  unpack(kernels, m, tile, block, scratch.panel);
-  for (int part = 0; part < parts; ++part) {
-    if (parts > 1) kernels.widen(group_scales(m, tile, block, part), scratch.scale);
-    for (int first = 0; first < count; first += kernels.rows_at_once) {
-      const int some = std::min(kernels.rows_at_once, count - first);
-      const Rows rows = rows_of(activations, tokens + first, some, block, part, parts, centre_of(m.format));
-      kernels.multiply(scratch.panel + part * quads * kTile * kQuad, quads, m.format == Format::kRows8, rows, some,
-                       parts > 1 ? scratch.scale : nullptr, out + size_t(first) * kTile);
+  const uint8_t* codes = codes_of(m, tile, block);
+  const bool few = count <= kMaxRows;
+  if (few && m.format == Format::kTwoBit && kernels.multiply_codes != nullptr) {
+    const Rows rows = rows_of(activations, tokens, count, block, 0, 1, kCentre2);
+    return kernels.multiply_codes(codes, m.window_mask, rows, count, out);
+  }
+  const bool fused = few && m.format == Format::kGroups4 && kernels.multiply_nibbles != nullptr;
+  if (!fused) unpack(kernels, m, tile, block, scratch.panel);
+  for (int part = 0; part < parts_of(m); ++part) {
+    if (m.format == Format::kGroups4) kernels.widen(group_scales(m, tile, block, part), scratch.scale);
+    if (fused) {
+      const Rows rows = rows_of(activations, tokens, count, block, part, parts_of(m), kCentre4);
+      kernels.multiply_nibbles(codes + part * (kTile * kGroup / 2), rows, count, scratch.scale, out);
+    } else {
+      multiply_panel(kernels, m, block, part, activations, tokens, count, scratch, out);
     }
+  }
+}
+
+// Whether a tile of eight-bit rows is multiplied row by row: for few tokens, where neither edge cuts it.
+bool by_rows(const Kernels& kernels, const Matrix& m, int tile, int count) {
+  return m.format == Format::kRows8 && count <= kMostByRows && kernels.multiply_bytes != nullptr &&
+         (tile + 1) * kTile <= m.channels && m.rows % kBlock == 0;
+}
+
+void multiply_rows(const Kernels& kernels, const Matrix& m, int tile, Activations& activations, const int* tokens,
+                   int count, float* out) {
+  const auto* weights = reinterpret_cast<const int8_t*>(codes_of(m, tile, 0));
+  for (int i = 0; i < count; ++i) {
+    const int token = tokens[i];
+    const Token one{activations.values(token, 0), activations.scale(token, 0), activations.sums(token, 0), m.blocks()};
+    kernels.multiply_bytes(weights, m.rows, one, out + size_t(i) * kTile);
   }
 }
 
@@ -89,6 +124,26 @@ const float* channel_scales(const Kernels& kernels, const Matrix& m, int tile, S
   return scratch.scale;
 }
 
+// What one task computes of a product: a tile of the output channels, for some of the tokens.
+struct Part {
+  const Product* product;
+  int tile, first, count;
+};
+
+void place(const Part& part, const float* results) {
+  const Matrix& m = *part.product->matrix;
+  const float* bias = part.product->bias;
+  const int channels = std::min(kTile, m.channels - part.tile * kTile);
+  for (int i = 0; i < part.count; ++i) {
+    float* to = part.product->out + size_t(part.first + i) * m.channels + part.tile * kTile;
+    const float* from = results + size_t(i) * kTile;
+    if (bias == nullptr)
+      std::copy_n(from, channels, to);
+    else
+      for (int n = 0; n < channels; ++n) to[n] = from[n] + bias[part.tile * kTile + n];
+  }
+}
+
 }  // namespace
 
 int tokens_per_part(int tokens) {
@@ -99,45 +154,44 @@ int tokens_per_part(int tokens) {
 void multiply_tile(const Kernels& kernels, const Matrix& m, int tile, Activations& activations, const int* tokens,
                    int count, Scratch& scratch, float* out) {
   std::fill_n(out, size_t(count) * kTile, 0.0f);
-  const bool fused = m.format == Format::kTwoBit && kernels.multiply_codes != nullptr && count <= kMaxRows;
-  for (int block = 0; block < m.blocks(); ++block) {
-    if (fused) {
-      const Rows rows = rows_of(activations, tokens, count, block, 0, 1, kCentre2);
-      kernels.multiply_codes(codes_of(m, tile, block), m.window_mask, rows, count, out);
-    } else {
+  if (by_rows(kernels, m, tile, count))
+    multiply_rows(kernels, m, tile, activations, tokens, count, out);
+  else
+    for (int block = 0; block < m.blocks(); ++block)
       multiply_block(kernels, m, tile, block, activations, tokens, count, scratch, out);
-    }
-  }
   const float* scales = channel_scales(kernels, m, tile, scratch);
   if (scales == nullptr) return;
   for (int i = 0; i < count; ++i)
     for (int n = 0; n < kTile; ++n) out[size_t(i) * kTile + n] *= scales[n];
 }
 
-void linear(const Kernels& kernels, Pool& pool, const Matrix& m, const int8_t* signs, const float* bias,
-            const float* x, int tokens, float* out) {
-  static Activations activations;  // pools are leased to one operation at a time, and so is its scratch
-  static std::vector<int> all;
-  activations.quantize(kernels, pool, x, tokens, m.rows, signs);
+void multiply(const Kernels& kernels, Pool& pool, const std::vector<Product>& products, Activations& activations) {
+  static std::vector<int> all;  // pools are leased to one operation at a time, and so is its scratch
+  static std::vector<Part> parts;
+  const int tokens = activations.tokens(), most = tokens_per_part(tokens);
   all.resize(tokens);
   std::iota(all.begin(), all.end(), 0);
-  const int part = tokens_per_part(tokens), parts = (tokens + part - 1) / part;
-  pool.run(m.tiles() * parts, [&](int task, int) {
+  parts.clear();
+  for (int first = 0; first < tokens; first += most)
+    for (const Product& product : products)
+      for (int tile = 0; tile < product.matrix->tiles(); ++tile)
+        parts.push_back({&product, tile, first, std::min(most, tokens - first)});
+  pool.run(static_cast<int>(parts.size()), [&](int task, int) {
+    const Part& part = parts[task];
     thread_local Scratch scratch;
     thread_local std::vector<float> results;
-    const int tile = task % m.tiles(), first = task / m.tiles() * part, count = std::min(part, tokens - first);
-    results.resize(std::max(results.size(), size_t(count) * kTile));
-    multiply_tile(kernels, m, tile, activations, all.data() + first, count, scratch, results.data());
-    const int channels = std::min(kTile, m.channels - tile * kTile);
-    for (int i = 0; i < count; ++i) {
-      float* to = out + size_t(first + i) * m.channels + tile * kTile;
-      const float* from = results.data() + size_t(i) * kTile;
-      if (bias == nullptr)
-        std::copy_n(from, channels, to);
-      else
-        for (int n = 0; n < channels; ++n) to[n] = from[n] + bias[tile * kTile + n];
-    }
+    results.resize(std::max(results.size(), size_t(part.count) * kTile));
+    multiply_tile(kernels, *part.product->matrix, part.tile, activations, all.data() + part.first, part.count, scratch,
+                  results.data());
+    place(part, results.data());
   });
+}
+
+void linear(const Kernels& kernels, Pool& pool, const std::vector<Product>& products, const int8_t* signs,
+            const float* x, int tokens) {
+  static Activations activations;  // as in `multiply`
+  activations.quantize(kernels, pool, x, tokens, products.front().matrix->rows, signs);
+  multiply(kernels, pool, products, activations);
 }
 
 }  // namespace lynceus

@@ -38,8 +38,18 @@ void multiply_tile(const Kernels& kernels, const Matrix& matrix, int tile, Activ
 // Splits tokens so that a worker's results stay in its cache: how many tokens a part has at most.
 int tokens_per_part(int tokens);
 
-// out [T][N] = x [T][K] W^T + bias; `signs` [K] rotate x first, `bias` [N] may be null.
-void linear(const Kernels& kernels, Pool& pool, const Matrix& matrix, const int8_t* signs, const float* bias,
-            const float* x, int tokens, float* out);
+// A matrix with what is added to its product, [N] or null, and where the product goes, [T][N].
+struct Product {
+  const Matrix* matrix;
+  const float* bias;
+  float* out;
+};
+
+// out = activations W^T + bias, of several matrices with the same input rows.
+void multiply(const Kernels& kernels, Pool& pool, const std::vector<Product>& products, Activations& activations);
+
+// The same for x [T][K]; `signs` [K] rotate x first, or are null.
+void linear(const Kernels& kernels, Pool& pool, const std::vector<Product>& products, const int8_t* signs,
+            const float* x, int tokens);
 
 }  // namespace lynceus

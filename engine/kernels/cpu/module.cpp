@@ -8,8 +8,10 @@
 
 #include <stdexcept>
 
+#include "attention.h"
 #include "encode.h"
 #include "experts.h"
+#include "feed_forward.h"
 
 namespace nb = nanobind;
 
@@ -87,13 +89,40 @@ HeldMatrix groups4(Array<const uint8_t> codes, Array<const int16_t> scales, int 
   return {{Format::kGroups4, codes.data(), scales.data(), channels, rows}, codes, nb::cast(scales)};
 }
 
-void linear(const HeldMatrix& held, const std::string& level, int threads, uintptr_t x, int tokens, uintptr_t out,
-            uintptr_t signs, uintptr_t bias) {
+void linear(const std::vector<const HeldMatrix*>& held, const std::string& level, int threads, uintptr_t x, int tokens,
+            uintptr_t signs, const std::vector<uintptr_t>& biases, const std::vector<uintptr_t>& outs) {
   const Kernels& kernels = table(level);
+  std::vector<lynceus::Product> products;
+  for (size_t i = 0; i < held.size(); ++i) {
+    expect(held[i]->matrix.rows == held.front()->matrix.rows, "matrices of one input have the same number of rows");
+    products.push_back({&held[i]->matrix, at<const float>(biases[i]), at<float>(outs[i])});
+  }
   nb::gil_scoped_release release;
   lynceus::PoolLease pool(threads);
-  lynceus::linear(kernels, *pool, held.matrix, at<const int8_t>(signs), at<const float>(bias), at<const float>(x),
-                  tokens, at<float>(out));
+  lynceus::linear(kernels, *pool, products, at<const int8_t>(signs), at<const float>(x), tokens);
+}
+
+void feed_forward(const HeldMatrix* gate, const HeldMatrix& up, const HeldMatrix& down, const std::string& level,
+                  int threads, uintptr_t x, int tokens, uintptr_t up_bias, uintptr_t down_bias, uintptr_t out) {
+  const Kernels& kernels = table(level);
+  expect(down.matrix.rows == up.matrix.channels, "down must be [H, I] for an up of [I, H]");
+  expect(gate == nullptr || (gate->matrix.rows == up.matrix.rows && gate->matrix.channels == up.matrix.channels),
+         "gate and up must have one shape");
+  const lynceus::FeedForward network{gate == nullptr ? nullptr : &gate->matrix, &up.matrix, &down.matrix,
+                                     at<const float>(up_bias), at<const float>(down_bias)};
+  nb::gil_scoped_release release;
+  lynceus::PoolLease pool(threads);
+  lynceus::feed_forward(kernels, *pool, network, at<const float>(x), tokens, at<float>(out));
+}
+
+void attend(const std::string& level, int threads, uintptr_t queries, uintptr_t keys, uintptr_t values, uintptr_t slots,
+            uintptr_t lengths, int texts, int heads, int key_heads, int size, int width, uintptr_t out) {
+  const Kernels& kernels = table(level);
+  const lynceus::Running running{at<const float>(queries), at<const float>(keys), at<const float>(values),
+                                 at<const int64_t>(slots), at<const int64_t>(lengths), texts, heads, key_heads, size, width};
+  nb::gil_scoped_release release;
+  lynceus::PoolLease pool(threads);
+  lynceus::attend(kernels, *pool, running, at<float>(out));
 }
 
 // All experts of one layer and modality, and the arrays they read.
@@ -167,6 +196,8 @@ void quantize(const std::string& level, Array<const float> x, std::optional<Arra
 
 NB_MODULE(_native, m) {
   m.doc() = "CPU kernels of compressed weights.";
+  // Handles live as long as the networks that hold them, often to the end of the process: no leak to warn of.
+  nb::set_leak_warnings(false);
   m.def("encode", &encode, nb::arg("values"), nb::arg("targets"), nb::arg("codes"), nb::kw_only(), nb::arg("window_bits"),
         nb::arg("centre"), nb::arg("target_steps"), nb::arg("beam"), nb::arg("threads"),
         nb::arg("portable") = false, nb::arg("level") = "");
@@ -178,8 +209,13 @@ NB_MODULE(_native, m) {
   nb::class_<HeldExperts>(m, "Experts");
   m.def("hold_experts", &hold_experts, nb::kw_only(), nb::arg("gate_up"), nb::arg("gate_up_scales"), nb::arg("down"),
         nb::arg("down_scales"), nb::arg("signs"), nb::arg("down_signs"), nb::arg("window_bits"));
-  m.def("linear", &linear, nb::arg("matrix"), nb::arg("level"), nb::arg("threads"), nb::arg("x"), nb::arg("tokens"),
-        nb::arg("out"), nb::arg("signs"), nb::arg("bias"));
+  m.def("linear", &linear, nb::arg("matrices"), nb::arg("level"), nb::arg("threads"), nb::arg("x"), nb::arg("tokens"),
+        nb::arg("signs"), nb::arg("biases"), nb::arg("outs"));
+  m.def("feed_forward", &feed_forward, nb::arg("gate").none(), nb::arg("up"), nb::arg("down"), nb::arg("level"),
+        nb::arg("threads"), nb::arg("x"), nb::arg("tokens"), nb::arg("up_bias"), nb::arg("down_bias"), nb::arg("out"));
+  m.def("attend", &attend, nb::arg("level"), nb::arg("threads"), nb::arg("queries"), nb::arg("keys"), nb::arg("values"),
+        nb::arg("slots"), nb::arg("lengths"), nb::arg("texts"), nb::arg("heads"), nb::arg("key_heads"), nb::arg("size"),
+        nb::arg("width"), nb::arg("out"));
   m.def("run_experts", &run_experts, nb::arg("experts"), nb::arg("level"), nb::arg("threads"), nb::arg("x"),
         nb::arg("tokens"), nb::arg("top_k"), nb::arg("chosen"), nb::arg("weights"), nb::arg("out"));
   m.def("decode", &decode, nb::arg("level"), nb::arg("codes"), nb::arg("window_bits"), nb::arg("values"));

@@ -4,6 +4,9 @@ T tokens, N output channels, K input rows, E experts. Every function takes the `
 empty string means the best that the processor runs.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -46,18 +49,109 @@ def linear(
     """`[T, K] -> [T, N]` fp32, the input rotated first where `signs` `[K]` int8 are given."""
     x = _plain(x)
     out = torch.empty(len(x), channels)
-    if len(x) == 0:
-        return out
-    held = None if bias is None else _plain(bias)
+    if len(x) > 0:
+        _multiply([matrix], [out], [bias], x, signs, level)
+    return out
+
+
+def linears(matrices: Sequence[Matrix], channels: Sequence[int], x: Tensor) -> tuple[Tensor, ...]:
+    """`[T, K] -> [T, N]` fp32 for each matrix on the same input, which is quantised once."""
+    x = _plain(x)
+    outs = tuple(torch.empty(len(x), count) for count in channels)
+    if len(x) > 0:
+        _multiply(matrices, outs, [None] * len(outs), x, None, BEST)
+    return outs
+
+
+def _multiply(
+    matrices: Sequence[Matrix],
+    outs: Sequence[Tensor],
+    biases: Sequence[Tensor | None],
+    x: Tensor,
+    signs: Tensor | None,
+    level: str,
+) -> None:
+    held = [None if bias is None else _plain(bias) for bias in biases]
     _native.linear(
-        matrix,
+        matrices,
         level,
         torch.get_num_threads(),
         x.data_ptr(),
         len(x),
+        _address(signs),
+        [_address(bias) for bias in held],
+        [out.data_ptr() for out in outs],
+    )
+
+
+class FeedForward(NamedTuple):
+    """`down(silu(gate x) * up x)`, or `down(quick_gelu(up x))` where there is no gate.
+
+    `up` and `gate` are `[I, H]`, `down` is `[H, I]` with `channels` H; biases are `[I]` and `[H]`.
+    """
+
+    gate: Matrix | None
+    up: Matrix
+    down: Matrix
+    channels: int
+    up_bias: Tensor | None = None
+    down_bias: Tensor | None = None
+
+
+def feed_forward(network: FeedForward, x: Tensor, level: str = BEST) -> Tensor:
+    """`[T, H] -> [T, H]` fp32."""
+    x = _plain(x)
+    out = torch.empty(len(x), network.channels)
+    if len(x) == 0:
+        return out
+    up_bias, down_bias = (None if bias is None else _plain(bias) for bias in network[-2:])
+    _native.feed_forward(
+        network.gate,
+        network.up,
+        network.down,
+        level,
+        torch.get_num_threads(),
+        x.data_ptr(),
+        len(x),
+        _address(up_bias),
+        _address(down_bias),
         out.data_ptr(),
-        0 if signs is None else signs.data_ptr(),
-        0 if held is None else held.data_ptr(),
+    )
+    return out
+
+
+def can_attend(queries: Tensor, keys: Tensor) -> bool:
+    """Whether `attend` takes heads like these: in fp32, of whole vectors."""
+    return queries.dtype is torch.float32 and keys.dtype is torch.float32 and queries.shape[-1] % 16 == 0
+
+
+def attend(
+    queries: Tensor, keys: Tensor, values: Tensor, slots: Tensor, lengths: Tensor, level: str = BEST
+) -> Tensor:
+    """Attention of one new token each of n texts: queries `[n, H, D]` fp32 -> `[n, H, D]`.
+
+    Keys and values `[slots, G, D]` lie in the `slots` `[n, B]` of a text, of which it sees the first ones:
+    `lengths` `[n]` of them, at least one.
+    """
+    queries, slots, lengths = queries.contiguous(), slots.contiguous(), lengths.contiguous()
+    assert keys.is_contiguous(), "keys of a layer lie side by side"
+    assert values.is_contiguous(), "and so do its values"
+    texts, heads, size = queries.shape
+    out = torch.empty_like(queries)
+    _native.attend(
+        level,
+        torch.get_num_threads(),
+        queries.data_ptr(),
+        keys.data_ptr(),
+        values.data_ptr(),
+        slots.data_ptr(),
+        lengths.data_ptr(),
+        texts,
+        heads,
+        keys.shape[1],
+        size,
+        slots.shape[1],
+        out.data_ptr(),
     )
     return out
 
@@ -108,6 +202,10 @@ def quantize(x: Tensor, signs: Tensor | None, level: str = BEST) -> tuple[Tensor
     given = None if signs is None else signs.numpy()
     _native.quantize(level, _plain(x).numpy(), given, values.numpy(), scales.numpy())
     return values, scales
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
 
 
 def _plain(x: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ from engine import CheckpointInvalid
 from engine.compression import REPORT, Example, Options, Progress, Totals, compress
 from engine.errors import CheckpointUnwritten
 from engine.model import load
-from engine.model.compressed import GroupsLinear, RowsLinear, TwoBitExperts
+from engine.model.compressed import GroupsLinear, RowsLinear
 from engine.model.tensors import StoredTensors, digest_of
+from engine.model.two_bit import TwoBitExperts
 from tests.engine.compression.conftest import SHAPE
 from tests.engine.tiny import write_checkpoint
 

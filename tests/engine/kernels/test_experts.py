@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from engine.kernels.cpu import ops
-from engine.model.compressed import TwoBitExperts
 from engine.model.config import ModelConfig, TextConfig
 from engine.model.experts import Experts, Router
 from engine.model.formats import CODES, SCALES, SIGNS
+from engine.model.two_bit import TwoBitExperts
 from engine.quant.layout import WINDOW_BITS
 from engine.quant.quantizer import TwoBit
 from engine.quant.rotation import random_signs

@@ -14,11 +14,11 @@ from engine.kernels.cuda.faces import COMBINE
 from engine.kernels.cuda.handles import Experts as HeldExperts
 from engine.kernels.cuda.handles import Groups4, Rows8
 from engine.kernels.cuda.linear import linear
-from engine.model.compressed import TwoBitExperts
 from engine.model.config import ModelConfig, TextConfig
 from engine.model.experts import MixtureOfExperts
 from engine.model.formats import CODES, SCALES, SIGNS
 from engine.model.mixture import TwoBitMixture
+from engine.model.two_bit import TwoBitExperts
 from engine.quant.groups import encode_groups
 from engine.quant.rotation import random_signs
 from tests.engine.kernels.cuda_shim.harness import Shim

@@ -1,0 +1,22 @@
+#include "attention.h"
+
+#include <algorithm>
+
+namespace lynceus {
+
+void attend(const Kernels& kernels, Pool& pool, const Running& running, float* out) {
+  const int together = running.heads / running.key_heads;
+  pool.run(running.texts * running.key_heads, [&](int task, int) {
+    thread_local std::vector<float> weights;
+    const int text = task / running.key_heads, head = task % running.key_heads;
+    const int length = static_cast<int>(running.lengths[text]);
+    weights.resize(std::max(weights.size(), size_t(together) * (length + kTile)));
+    const size_t first = (size_t(text) * running.heads + size_t(head) * together) * running.size;
+    kernels.attend({running.queries + first, running.keys + size_t(head) * running.size,
+                    running.values + size_t(head) * running.size, running.slots + size_t(text) * running.width,
+                    size_t(running.key_heads) * running.size, length, together, running.size, weights.data(),
+                    out + first});
+  });
+}
+
+}  // namespace lynceus

@@ -1,0 +1,21 @@
+// Attention of running texts: one new token each, over keys and values in blocks anywhere in a pool.
+#pragma once
+#include "kernels.h"
+#include "pool.h"
+
+namespace lynceus {
+
+// n texts, H query heads, G key heads, D numbers of a head, B slots of the longest.
+struct Running {
+  const float* queries;    // [n][H][D]
+  const float* keys;       // [slots][G][D]
+  const float* values;     // as the keys
+  const int64_t* slots;    // [n][B]
+  const int64_t* lengths;  // [n], how many of its slots a text sees
+  int texts, heads, key_heads, size, width;
+};
+
+// out [n][H][D].
+void attend(const Kernels& kernels, Pool& pool, const Running& running, float* out);
+
+}  // namespace lynceus
