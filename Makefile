@@ -9,7 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TYPED := $(wildcard schemas engine worker services tests bench)
-BENCHES := $(filter-out __init__ host,$(basename $(notdir $(wildcard bench/*.py))))
+# bench/gpu.py is run by itself, on a machine with a GPU.
+BENCHES := $(filter-out __init__ host gpu gpu_%,$(basename $(notdir $(wildcard bench/*.py))))
 # Test processes side by side, each with its own Redis servers; more than the cores only adds waiting.
 JOBS ?= 2
 # One thread per test process: torch would otherwise start as many threads as there are cores in each.

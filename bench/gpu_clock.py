@@ -3,7 +3,6 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 
@@ -13,6 +12,11 @@ Work = Callable[[int], object]
 """Something to be timed; it is told which time it is, so that it can use other data each time."""
 
 WARM_UP = 3
+CYCLES = 2.5e9
+"""No GPU's clock ticks as often in a second."""
+
+LONGEST_HOLD = 0.5
+"""Seconds; work that takes longer to queue is not one that a GPU would wait for."""
 
 
 class Clock(ABC):
@@ -22,39 +26,80 @@ class Clock(ABC):
     """What measured, for people."""
 
     def spread(self, work: Work, repeats: int) -> Spread:
-        """Times of that many runs, in seconds, after a few that do not count."""
+        """Seconds that somebody waits for each run, the host's part included; the first do not count."""
+        times = [self.waited(work, number) for number in range(WARM_UP + repeats)]
+        return Spread.of(times[WARM_UP:])
+
+    def busy(self, work: Work, repeats: int, before: Work | None = None) -> Spread:
+        """Seconds that the device computes in each run, without the host's part; `before` each, untimed.
+
+        The work may read nothing back from the device.
+        """
         for number in range(WARM_UP):
-            work(number)
-        return Spread.of(self.times(work, repeats))
+            if before is not None:
+                before(number)
+            self.waited(work, number)
+        return Spread.of(self.computed(work, repeats, before))
 
     @abstractmethod
-    def times(self, work: Work, repeats: int) -> list[float]:
-        """Seconds of each run."""
+    def waited(self, work: Work, number: int) -> float:
+        """Seconds from when the device is idle until it is idle again."""
 
     @abstractmethod
-    def finish(self) -> None:
-        """Wait until the device has nothing left to do."""
+    def computed(self, work: Work, repeats: int, before: Work | None) -> list[float]:
+        """Seconds that the device computes in each run."""
 
 
 class EventClock(Clock):
-    """The device's own time stamps before and after each run; the host goes on meanwhile."""
+    """The device's own time stamps before and after each run."""
 
     name = "CUDA events"
 
-    def times(self, work: Work, repeats: int) -> list[float]:
+    def waited(self, work: Work, number: int) -> float:
         """As above."""
-        stamps = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
-        self.finish()
-        stamps[0].record()
-        for number, stamp in enumerate(stamps[1:]):
-            work(number)
-            stamp.record()
-        self.finish()
-        return [before.elapsed_time(after) / 1e3 for before, after in pairwise(stamps)]
-
-    def finish(self) -> None:
-        """As above."""
+        before, after = self._stamps()
         torch.cuda.synchronize()
+        before.record()
+        work(number)
+        after.record()
+        torch.cuda.synchronize()
+        return _seconds(before, after)
+
+    def computed(self, work: Work, repeats: int, before: Work | None) -> list[float]:
+        """As above: the device is held until all is queued, so that it never waits for the host."""
+        times: list[float] = []
+        hold = 1e-4
+        while len(times) < repeats:
+            if before is not None:
+                before(len(times))
+            seconds, in_time = self._held(work, len(times), hold)
+            if in_time:
+                times.append(seconds)
+                continue
+            hold *= 2
+            if hold > LONGEST_HOLD:
+                raise RuntimeError(f"the work takes over {LONGEST_HOLD} s to queue, or waits for the device")
+        return times
+
+    def _held(self, work: Work, number: int, hold: float) -> tuple[float, bool]:
+        """Seconds of a run, and whether all of it was queued before it began."""
+        before, after = self._stamps()
+        torch.cuda.synchronize()
+        torch.cuda._sleep(int(hold * CYCLES))  # noqa: SLF001 - it has no public name
+        before.record()
+        work(number)
+        after.record()
+        in_time = not before.query()
+        torch.cuda.synchronize()
+        return _seconds(before, after), in_time
+
+    def _stamps(self) -> tuple[torch.cuda.Event, torch.cuda.Event]:
+        return torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+
+
+def _seconds(before: torch.cuda.Event, after: torch.cuda.Event) -> float:
+    milliseconds: float = before.elapsed_time(after)
+    return milliseconds / 1e3
 
 
 class WallClock(Clock):
@@ -62,16 +107,20 @@ class WallClock(Clock):
 
     name = "wall clock"
 
-    def times(self, work: Work, repeats: int) -> list[float]:
+    def waited(self, work: Work, number: int) -> float:
         """As above."""
-        stamps = [time.perf_counter()]
-        for number in range(repeats):
-            work(number)
-            stamps.append(time.perf_counter())
-        return [after - before for before, after in pairwise(stamps)]
+        before = time.perf_counter()
+        work(number)
+        return time.perf_counter() - before
 
-    def finish(self) -> None:
-        """Nothing is ever left."""
+    def computed(self, work: Work, repeats: int, before: Work | None) -> list[float]:
+        """As above; the processor is host and device."""
+        times = []
+        for number in range(repeats):
+            if before is not None:
+                before(number)
+            times.append(self.waited(work, number))
+        return times
 
 
 def clock_of(device: torch.device) -> Clock:

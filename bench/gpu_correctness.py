@@ -5,7 +5,8 @@ exponential is rounded differently from device to device, and an activation on t
 integer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from bench.gpu_kernels import ops_of
-from bench.gpu_setting import Setting
+from bench.gpu_setting import Part, Setting
 from bench.gpu_targets import WRONG
 from engine.model.compressed import GroupsLinear, RowsLinear
 from engine.quant import encoder, segments
@@ -29,9 +30,13 @@ CLOSE = 0.02
 """By how much of the results' spread experts may differ."""
 
 EXPERTS, TOP_K = 8, 2
-TOKENS = (1, 7, 8, 9, 16, 17, 129)
-WIDTHS = ((512, 256), (2560, 1536), (2560, 512))
-"""Hidden and expert sizes; the last two are those of the 28B model."""
+TOKENS = (1, 2, 3, 8, 9, 17, 33, 129)
+"""Each size that a thread block takes at once, and more than the largest."""
+EXPERT_TOKENS = (1, 2, 3, 8, 20, 100, 200, 700)
+"""The same for two of eight experts a token."""
+SMALL = 512, 256
+WIDTHS = {"text": (2560, 1536), "vision": (2560, 512)}
+"""Hidden and expert sizes of the 28B model."""
 
 
 class Check(NamedTuple):
@@ -43,6 +48,9 @@ class Check(NamedTuple):
     allowed: float = 0.0
 
 
+Kind = Callable[[Setting], Iterator[Check]]
+
+
 def differing(check: Check) -> int:
     """How many values are further apart than allowed, or no numbers."""
     found, expected = check.found.detach().cpu().double(), check.expected.detach().cpu().double()
@@ -51,19 +59,21 @@ def differing(check: Check) -> int:
     return int((~((found - expected).abs() <= allowed)).sum())
 
 
-def run(setting: Setting) -> None:
-    """Check all, each kind by itself, so that one that fails leaves the others."""
-    kinds = {"linear": linear, "experts": experts, "encode": encode}
+def counted(kind: Kind, name: str, setting: Setting) -> None:
+    """Write down for each check of a kind how many values differ."""
+    for check in kind(setting):
+        setting.rows.add(WRONG, differing(check), "values", f"{name}: {check.what}")
+
+
+def parts(setting: Setting) -> dict[str, Part]:
+    """Each kind of kernel by itself, so that one that fails leaves the others."""
+    kinds: dict[str, Kind] = {"linear": linear, "experts": experts, "encode": encode}
     if setting.on_gpu:
         from bench import gpu_correctness_steps as steps
 
+        kinds |= {f"experts of the 28B model, {name}": partial(full_experts, name) for name in WIDTHS}
         kinds |= steps.KINDS
-    else:
-        setting.rows.skip("quantize, route, dispatch, combine", "only a GPU runs these by themselves")
-    for name, kind in kinds.items():
-        with setting.rows.attempt(WRONG):
-            for check in kind(setting):
-                setting.rows.add(WRONG, differing(check), "values", f"{name}: {check.what}")
+    return {name: Part(partial(counted, kind, name), (WRONG,)) for name, kind in kinds.items()}
 
 
 def linear(setting: Setting) -> Iterator[Check]:
@@ -85,45 +95,55 @@ def linear(setting: Setting) -> Iterator[Check]:
 
 def experts(setting: Setting) -> Iterator[Check]:
     """Both projections with SwiGLU, at every window width, from one token to blocks of many."""
-    small, *real = WIDTHS
     for window_bits in WINDOW_BITS:
-        yield from _experts(setting, small, window_bits, TOKENS)
-    if setting.on_gpu:
-        for widths in real:
-            yield from _experts(setting, widths, WINDOW_BITS[0], (1, 8, 40))
+        yield from _experts(setting, SMALL, window_bits, EXPERT_TOKENS, torch.float32)
+
+
+def full_experts(name: str, setting: Setting) -> Iterator[Check]:
+    """At the sizes of the 28B model, in the type that its hidden states have there."""
+    yield from _experts(setting, WIDTHS[name], WINDOW_BITS[0], (1, 8, 40, 700), setting.dtype)
 
 
 def _experts(
-    setting: Setting, widths: tuple[int, int], window_bits: int, counts: tuple[int, ...]
+    setting: Setting, widths: tuple[int, int], window_bits: int, counts: tuple[int, ...], dtype: torch.dtype
 ) -> Iterator[Check]:
     hidden, size = widths
     gate_up, down = setting.stack(EXPERTS, 2 * size, hidden), setting.stack(EXPERTS, hidden, size)
-    ops = ops_of(setting.device)
+    ops, reference = ops_of(setting.device), Reference(gate_up, down, window_bits)
     held = ops.hold_experts(gate_up, down, window_bits)
     for tokens in counts:
-        x = setting.normal(tokens, hidden).float()
+        x = setting.normal(tokens, hidden).to(dtype)
         chosen, weights = setting.chosen(tokens, TOP_K, EXPERTS), setting.weights(tokens, TOP_K)
         found = ops.run_experts(held, x, chosen, weights)
-        expected = _reference((gate_up, down), window_bits, x.cpu(), chosen.cpu(), weights.cpu())
+        expected = reference(x.float().cpu(), chosen.cpu(), weights.cpu())
         yield Check(f"{hidden} to {size}, L = {window_bits}, {tokens} tokens", found, expected, CLOSE)
 
 
-def _reference(
-    stacks: tuple[Stack, Stack], window_bits: int, x: Tensor, chosen: Tensor, weights: Tensor
-) -> Tensor:
-    out = torch.zeros_like(x)
-    for expert in chosen.unique().tolist():
-        token, slot = torch.where(chosen == expert)
-        gate, up = _product(stacks[0], expert, window_bits, x[token]).chunk(2, dim=-1)
-        y = _product(stacks[1], expert, window_bits, silu(gate) * up)
-        out.index_add_(0, token, y * weights[token, slot, None])
-    return out
+class Reference:
+    """Experts computed on the processor; each matrix is decoded once."""
 
+    def __init__(self, gate_up: Stack, down: Stack, window_bits: int) -> None:
+        self._stacks = [tuple(part.cpu() for part in stack) for stack in (gate_up, down)]
+        self._window_bits = window_bits
+        self._values = cache(self._decode)
 
-def _product(stack: Stack, expert: int, window_bits: int, x: Tensor) -> Tensor:
-    codes, scales, signs = (part.cpu() for part in stack)
-    values = torch.from_numpy(decode(codes[expert].numpy(), window_bits))
-    return multiply(values, None, quantize_activations(x, signs)) * scales[expert].float()
+    def __call__(self, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+        """`[T, H] -> [T, H]`."""
+        out = torch.zeros_like(x)
+        for expert in chosen.unique().tolist():
+            token, slot = torch.where(chosen == expert)
+            gate, up = self._product(0, expert, x[token]).chunk(2, dim=-1)
+            y = self._product(1, expert, silu(gate) * up)
+            out.index_add_(0, token, y * weights[token, slot, None])
+        return out
+
+    def _product(self, stack: int, expert: int, x: Tensor) -> Tensor:
+        _, scales, signs = self._stacks[stack]
+        quantized = quantize_activations(x, signs)
+        return multiply(self._values(stack, expert), None, quantized) * scales[expert].float()
+
+    def _decode(self, stack: int, expert: int) -> Tensor:
+        return torch.from_numpy(decode(self._stacks[stack][0][expert].numpy(), self._window_bits))
 
 
 def encode(setting: Setting) -> Iterator[Check]:

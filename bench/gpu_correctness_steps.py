@@ -91,9 +91,17 @@ def routed(setting: Setting) -> Iterator[Check]:
         experts, weights = mixture.route(both, x, kind.to(torch.uint8), shape)
         logits = (x @ router.T).unflatten(-1, (2, -1))[torch.arange(tokens, device=x.device), kind]
         probabilities = logits.softmax(-1)
-        best = (probabilities + bias[kind]).topk(TOP_K).indices
+        scores = probabilities + bias[kind]
+        best = scores.topk(TOP_K).indices
         share = probabilities.gather(-1, best)
-        yield Check(f"experts, {tokens} tokens", experts, best + EXPERTS * kind[:, None])
+        found = (experts - EXPERTS * kind[:, None]).long().cpu()
+        known = found.clamp(0, EXPERTS - 1)
+        yield Check(f"experts of the modality, {tokens} tokens", found, known)
+        different = torch.tensor([len(row.unique()) for row in known])
+        yield Check(f"different experts, {tokens} tokens", different, torch.full((tokens,), TOP_K))
+        # Two scores a rounding apart may change places: compared are the scores, not the experts' numbers.
+        scores = scores.cpu()
+        yield Check(f"scores, {tokens} tokens", scores.gather(-1, known), scores.gather(-1, best.cpu()), 1e-5)
         yield Check(f"weights, {tokens} tokens", weights, share / share.sum(-1, keepdim=True), 1e-5)
 
 

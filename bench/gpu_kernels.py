@@ -1,10 +1,10 @@
 """How fast the kernels are at the sizes of the 28B model, beside the device's limits and torch's products."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,9 +12,8 @@ from torch.nn.functional import linear as product
 from torch.nn.functional import silu
 
 from bench import gpu_targets as targets
-from bench.gpu_clock import WARM_UP, Work
 from bench.gpu_rows import Spread
-from bench.gpu_setting import WINDOW_BITS, Setting
+from bench.gpu_setting import WINDOW_BITS, Part, Setting
 from engine.kernels import cpu
 from engine.kernels.cuda.arguments import Launcher, Value
 from engine.kernels.cuda.launches import Launch
@@ -27,8 +26,11 @@ Stack = tuple[Tensor, Tensor, Tensor]
 GEMV = ("expert_gemv",)
 GEMM = ("expert_gate_up", "expert_down")
 AROUND = ("dispatch", "combine")
+MANY_TARGETS = (targets.GEMM_PEAK, targets.DISPATCH_SHARE, targets.GEMM_BASELINE)
 DRAWS = 16
 """So many choices of experts take turns, so that a layer's codes do not stay in the cache."""
+MANY_DRAWS = 2
+"""With many tokens every choice takes all experts."""
 
 
 def ops_of(device: torch.device) -> ModuleType:
@@ -53,11 +55,11 @@ class Limits(NamedTuple):
 
 
 @dataclass
-class Stopwatch:
-    """A launcher that takes the time of every kernel it passes on."""
+class Recorder:
+    """A launcher that keeps what it passes on, so that single kernels can be launched again."""
 
     inner: Launcher
-    marks: list[tuple[str, torch.cuda.Event, torch.cuda.Event]]
+    kept: list[tuple[Launch, Mapping[str, Value]]] = field(default_factory=list)
 
     @property
     def multiprocessors(self) -> int:
@@ -65,12 +67,15 @@ class Stopwatch:
         return self.inner.multiprocessors
 
     def launch(self, launch: Launch, arguments: Mapping[str, Value]) -> None:
-        """Launch it between two time stamps."""
-        before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        before.record()
+        """Launch and keep it, its arrays too."""
+        self.kept.append((launch, arguments))
         self.inner.launch(launch, arguments)
-        after.record()
-        self.marks.append((launch.kernel.name, before, after))
+
+    def again(self, names: tuple[str, ...]) -> None:
+        """Launch those of these kernels once more, in their order."""
+        for launch, arguments in self.kept:
+            if launch.kernel.name in names:
+                self.inner.launch(launch, arguments)
 
 
 class Layer:
@@ -84,10 +89,6 @@ class Layer:
         self.down = setting.stack(self.experts, self.hidden, size)
         self.ops = ops_of(setting.device)
         self.held = self.ops.hold_experts(self.gate_up, self.down, WINDOW_BITS)
-        self.watch: Stopwatch | None = None
-        if setting.on_gpu:
-            self.watch = Stopwatch(self.held.launcher, [])
-            self.held = self.held._replace(launcher=self.watch)
 
     @property
     def weights(self) -> int:
@@ -101,57 +102,64 @@ class Layer:
         return sum(part.numel() * part.element_size() for part in parts) // self.experts
 
     def whole(self, tokens: int, chosen: list[Tensor]) -> Spread:
-        """Seconds of one call, from hidden states to hidden states."""
-        return self.setting.clock.spread(self._work(tokens, chosen), self.setting.sizes.repeats)
+        """Seconds that the device computes for one call, from hidden states to hidden states."""
+        call = self._call(self.held, tokens)
+        all_calls = self.setting.clock.busy(
+            lambda _: [call(each) for each in chosen], self.setting.sizes.repeats
+        )
+        return all_calls.of_each(len(chosen))
 
     def times(self, tokens: int, names: tuple[str, ...], chosen: list[Tensor]) -> Spread:
-        """Seconds of these kernels together in one call; without a GPU, of the whole call."""
-        if self.watch is None:
+        """Seconds of these kernels together in one call; without a GPU, of the whole call.
+
+        All calls' are launched in a row: two time stamps around a single kernel take as long as it does.
+        """
+        if not self.setting.on_gpu:
             return self.whole(tokens, chosen)
-        work, per_call = self._work(tokens, chosen), []
-        for number in range(WARM_UP + self.setting.sizes.repeats):
-            self.watch.marks.clear()
-            work(number)
-            self.setting.clock.finish()
-            marks = [mark for mark in self.watch.marks if mark[0] in names]
-            assert marks, f"none of {names} was launched for {tokens} tokens"
-            per_call.append(sum(before.elapsed_time(after) for _, before, after in marks) / 1e3)
-        return Spread.of(per_call[WARM_UP:])
+        recorder = Recorder(self.held.launcher)
+        call = self._call(self.held._replace(launcher=recorder), tokens)
+        for each in chosen:
+            call(each)
+        found = {launch.kernel.name for launch, _ in recorder.kept}
+        assert found.issuperset(names), f"only {sorted(found)} were launched for {tokens} tokens"
+        # What expert_gemv counts up, only dispatch sets back to zero.
+        all_calls = self.setting.clock.busy(
+            lambda _: recorder.again(names),
+            self.setting.sizes.repeats,
+            before=lambda _: recorder.again(("dispatch",)),
+        )
+        return all_calls.of_each(len(chosen))
 
-    def _work(self, tokens: int, chosen: list[Tensor]) -> Work:
+    def _call(self, held: Any, tokens: int) -> Callable[[Tensor], Tensor]:  # noqa: ANN401 - as ops makes it
         x, weights = self.setting.normal(tokens, self.hidden), self.setting.weights(tokens, self.top_k)
-        return lambda number: self.ops.run_experts(self.held, x, chosen[number % len(chosen)], weights)
+        return lambda chosen: self.ops.run_experts(held, x, chosen, weights)
 
-    def choices(self, tokens: int) -> list[Tensor]:
+    def choices(self, tokens: int, draws: int) -> list[Tensor]:
         """Several choices of experts."""
-        return [self.setting.chosen(tokens, self.top_k, self.experts) for _ in range(DRAWS)]
+        return [self.setting.chosen(tokens, self.top_k, self.experts) for _ in range(draws)]
 
 
-def run(setting: Setting) -> None:
-    """Measure the limits, then each kernel."""
-    limits = measure_limits(setting)
+def parts(setting: Setting) -> dict[str, Part]:
+    """Each kernel by itself, for few tokens and for many."""
     text = setting.sizes.text
+    found: dict[str, Part] = {}
     for name, size in (("text", text.text_expert_size), ("vision", text.vision_expert_size)):
-        with setting.rows.attempt(targets.GEMV_BANDWIDTH):
-            few(setting, Layer(setting, size), name, limits)
-        with setting.rows.attempt(targets.GEMM_PEAK):
-            many(setting, Layer(setting, size), name, limits)
-    with setting.rows.attempt("linear4 and linear8"):
-        linears(setting, limits)
-    with setting.rows.attempt("encode"):
-        encoding(setting)
+        found[f"few tokens, {name}"] = Part(partial(few, name, size), (targets.GEMV_BANDWIDTH,))
+        found[f"many tokens, {name}"] = Part(partial(many, name, size), MANY_TARGETS)
+    return found | {"linear4 and linear8": Part(linears), "encode": Part(encoding)}
 
 
+@cache
 def measure_limits(setting: Setting) -> Limits:
-    """Copy bandwidth and the peaks of torch's own products, on random numbers."""
+    """Copy bandwidth and the peaks of torch's own products, on random numbers; measured once."""
     size, repeats, device = setting.sizes.square, setting.sizes.repeats, setting.device
     source = setting.whole(0, 256, setting.sizes.copied, dtype=torch.uint8)
     target = torch.empty_like(source)
-    copied = setting.clock.spread(lambda _: target.copy_(source), repeats)
+    copied = setting.clock.busy(lambda _: target.copy_(source), repeats)
     a8, b8 = (setting.whole(-127, 128, size, size).to(torch.int8) for _ in range(2))
     wide = [torch.randn(size, size, generator=setting.draw, device=device).bfloat16() for _ in range(2)]
-    eight = setting.clock.spread(lambda _: torch._int_mm(a8, b8.T), repeats)  # noqa: SLF001 - it has no other
-    sixteen = setting.clock.spread(lambda _: wide[0] @ wide[1], repeats)
+    eight = setting.clock.busy(lambda _: torch._int_mm(a8, b8.T), repeats)  # noqa: SLF001 - it has no other
+    sixteen = setting.clock.busy(lambda _: wide[0] @ wide[1], repeats)
     operations = 2.0 * size**3
     limits = Limits(2 * len(source) / copied.median, operations / eight.median, operations / sixteen.median)
     setting.rows.add("copy bandwidth", limits.copy / 1e9, "GB/s", str(copied))
@@ -160,10 +168,11 @@ def measure_limits(setting: Setting) -> Limits:
     return limits
 
 
-def few(setting: Setting, layer: Layer, name: str, limits: Limits) -> None:
+def few(name: str, size: int, setting: Setting) -> None:
     """The kernel for few tokens: which share of the copy bandwidth its stream of codes reaches."""
+    limits, layer = measure_limits(setting), Layer(setting, size)
     for tokens in setting.sizes.few:
-        chosen = layer.choices(tokens)
+        chosen = layer.choices(tokens, DRAWS)
         hit = sum(len(each.unique()) for each in chosen) / len(chosen)
         spread = layer.times(tokens, GEMV, chosen)
         share = hit * layer.stored / spread.median / limits.copy
@@ -171,10 +180,10 @@ def few(setting: Setting, layer: Layer, name: str, limits: Limits) -> None:
         setting.rows.add(targets.GEMV_BANDWIDTH, 100 * share, "%", note)
 
 
-def many(setting: Setting, layer: Layer, name: str, limits: Limits) -> None:
+def many(name: str, size: int, setting: Setting) -> None:
     """The kernels for many tokens beside the int8 peak and bf16 products, and what stands around them."""
-    tokens = setting.sizes.many
-    chosen = layer.choices(tokens)
+    limits, layer, tokens = measure_limits(setting), Layer(setting, size), setting.sizes.many
+    chosen = layer.choices(tokens, MANY_DRAWS)
     spread = layer.times(tokens, GEMM, chosen)
     operations = 2.0 * tokens * layer.top_k * layer.weights
     note = f"{name}, {tokens} tokens, {spread}"
@@ -188,7 +197,10 @@ def many(setting: Setting, layer: Layer, name: str, limits: Limits) -> None:
 
 
 def baselines(setting: Setting, layer: Layer, chosen: list[Tensor], ours: Spread, name: str) -> None:
-    """A loop of bf16 products over the experts, with the weights there, and decoded for each call."""
+    """A loop of bf16 products over the experts, with the weights there, and decoded for each call.
+
+    Which tokens are whose is known before, so that the loop never waits for the host.
+    """
     tokens, dtype = setting.sizes.many, torch.bfloat16
     x = setting.normal(tokens, layer.hidden).to(dtype)
     shapes = (2 * layer.size, layer.hidden), (layer.hidden, layer.size)
@@ -196,17 +208,16 @@ def baselines(setting: Setting, layer: Layer, chosen: list[Tensor], ours: Spread
         torch.randn(layer.experts, *shape, generator=setting.draw, device=setting.device).to(dtype) * 0.02
         for shape in shapes
     ]
+    owned = [[torch.where(each == expert)[0] for expert in range(layer.experts)] for each in chosen]
 
     def loop(number: int, decoding: bool) -> None:
-        picked = chosen[number % DRAWS]
-        for expert in range(layer.experts):
-            rows = x[torch.where(picked == expert)[0]]
+        for expert, own in enumerate(owned[number % len(owned)]):
             up, down = decoded(layer, expert, dtype) if decoding else (ready[0][expert], ready[1][expert])
-            gate, ups = product(rows, up).chunk(2, dim=-1)
+            gate, ups = product(x[own], up).chunk(2, dim=-1)
             product(silu(gate) * ups, down)
 
     for what, decoding in (("ready", False), ("decoded for each call", True)):
-        spread = setting.clock.spread(partial(loop, decoding=decoding), setting.sizes.repeats // 3)
+        spread = setting.clock.busy(partial(loop, decoding=decoding), max(1, setting.sizes.repeats // 3))
         times = spread.median / ours.median
         note = f"{name}, {tokens} tokens, weights {what}, {spread}"
         setting.rows.add(targets.GEMM_BASELINE, times, "x", note)
@@ -221,9 +232,9 @@ def decoded(layer: Layer, expert: int, dtype: torch.dtype) -> Iterator[Tensor]:
         yield matrix * scales[expert].to(dtype)[:, None]
 
 
-def linears(setting: Setting, limits: Limits) -> None:
+def linears(setting: Setting) -> None:
     """The 4-bit and 8-bit layers of a step: which share of the copy bandwidth they reach."""
-    text, ops = setting.sizes.text, ops_of(setting.device)
+    limits, text, ops = measure_limits(setting), setting.sizes.text, ops_of(setting.device)
     rows, wide, vocabulary = text.hidden_size, text.intermediate_size, text.vocab_size
     nibbles, group_scales = group_shapes(wide, rows)
     codes4 = setting.whole(0, 256, *nibbles, dtype=torch.uint8)
@@ -237,7 +248,7 @@ def linears(setting: Setting, limits: Limits) -> None:
     ):
         for tokens in (setting.sizes.few[0], setting.sizes.few[-1]):
             work = partial(_multiply, ops, matrix, channels, setting.normal(tokens, rows))
-            spread = setting.clock.spread(work, setting.sizes.repeats)
+            spread = setting.clock.busy(work, setting.sizes.repeats)
             share = 100 * stored / spread.median / limits.copy
             setting.rows.add(f"{name}, share of the copy bandwidth", share, "%", f"{tokens} tokens, {spread}")
 
@@ -251,7 +262,7 @@ def encoding(setting: Setting) -> None:
     count = setting.sizes.segments
     weights = torch.randn(count, SEGMENT, 4, generator=setting.draw, device=setting.device) * SPREAD
     aims = segments.targets_of(weights)
-    spread = setting.clock.spread(lambda _: segments.encode(aims, WINDOW_BITS), min(3, setting.sizes.repeats))
+    spread = setting.clock.busy(lambda _: segments.encode(aims, WINDOW_BITS), min(3, setting.sizes.repeats))
     rate = weights.numel() / spread.median
     setting.rows.add(
         "encode", rate / 1e6, "million weights/s", f"L = {WINDOW_BITS}, {count} segments, {spread}"

@@ -3,17 +3,20 @@
 The passes are the engine's own, without its threads and its scheduler.
 """
 
+from functools import cache, partial
+
 import torch
 from torch import Tensor
 
 from bench import gpu_targets as targets
 from bench.gpu_network import random_network, weight_bytes
-from bench.gpu_setting import WINDOW_BITS, Setting
+from bench.gpu_setting import WINDOW_BITS, Part, Setting
 from engine.model.cache import KVPool
 from engine.model.network import ErnieVL
 from engine.serving import forward
 from engine.serving.blocks import Blocks
 from engine.serving.choices import ChoiceTrie
+from engine.serving.decoding import Decoding, Step
 from engine.serving.executor import Executor, blocks_for
 from engine.serving.features import Features
 from engine.serving.forward import Piece
@@ -30,22 +33,44 @@ REPORT_PROMPT = 512
 """Tokens that stand before a report's next one: a frame, and some text."""
 
 
-def run(setting: Setting) -> None:
-    """Make the network, then measure each kind of work; what does not fit into memory is written down."""
-    network = random_network(setting.sizes.config, WINDOW_BITS, setting.dtype, setting.draw)
-    setting.rows.add(targets.WEIGHTS, weight_bytes(network) / 1e9, "GB")
-    with setting.rows.attempt("prompt"):
-        prompt(setting, network)
+def parts(setting: Setting) -> dict[str, Part]:
+    """Each kind of work by itself, what has a target first."""
+    found = {"weights": Part(weights, (targets.WEIGHTS,))}
+    first, *batches = setting.sizes.batches
+    found[_verdicts(first)] = Part(partial(verdicts, first), (targets.VERDICT_TIME,))
     for streams in setting.sizes.streams:
-        name = targets.REPORT_RATE if streams == 1 else "report, several streams"
-        with setting.rows.attempt(name):
-            reports(setting, network, streams, name)
-    for batch in setting.sizes.batches:
-        with setting.rows.attempt(f"{batch} verdicts"):
-            verdicts(setting, network, batch)
-    if setting.on_gpu:
-        memory = torch.cuda.max_memory_allocated(setting.device) / 1e9
-        setting.rows.add("most memory in use", memory, "GB")
+        found[f"report, {streams} streams"] = Part(partial(reports, streams), (report_rate(streams),))
+    for batch in reversed(batches):
+        found[_verdicts(batch)] = Part(partial(verdicts, batch), (targets.verdict_rate(batch),))
+    return found | {"prompt": Part(prompt), "memory": Part(memory)}
+
+
+def _verdicts(batch: int) -> str:
+    return f"verdicts, {batch} in a pass"
+
+
+def report_rate(streams: int) -> str:
+    """The name of the rate at which so many reports are written."""
+    return targets.REPORT_RATE if streams == 1 else f"report, {streams} streams"
+
+
+@cache
+def network_of(setting: Setting) -> ErnieVL:
+    """The network with random codes, made once."""
+    return random_network(setting.sizes.config, WINDOW_BITS, setting.dtype, setting.draw)
+
+
+def weights(setting: Setting) -> None:
+    """Bytes of all weights, each once."""
+    setting.rows.add(targets.WEIGHTS, weight_bytes(network_of(setting)) / 1e9, "GB")
+
+
+def memory(setting: Setting) -> None:
+    """The most that was in use at any time."""
+    if not setting.on_gpu:
+        setting.rows.skip("most memory in use", "only a GPU keeps the account")
+        return
+    setting.rows.add("most memory in use", torch.cuda.max_memory_allocated(setting.device) / 1e9, "GB")
 
 
 def _pool(network: ErnieVL, tokens: int, sequences: int) -> tuple[KVPool, list[list[int]]]:
@@ -55,9 +80,9 @@ def _pool(network: ErnieVL, tokens: int, sequences: int) -> tuple[KVPool, list[l
     return pool, [list(range(1 + i * each, 1 + (i + 1) * each)) for i in range(sequences)]
 
 
-def prompt(setting: Setting, network: ErnieVL) -> None:
+def prompt(setting: Setting) -> None:
     """How fast a long text is read, at once."""
-    tokens = setting.sizes.prompt
+    network, tokens = network_of(setting), setting.sizes.prompt
     pool, (table,) = _pool(network, tokens, 1)
     ids = setting.whole(0, FIRST_WORD, tokens)
     piece = Piece(ids, torch.arange(tokens).expand(3, -1), 0, table)
@@ -65,27 +90,33 @@ def prompt(setting: Setting, network: ErnieVL) -> None:
     setting.rows.add("prompt", tokens / spread.median, "tokens/s", f"{tokens} tokens, {spread}")
 
 
-def reports(setting: Setting, network: ErnieVL, streams: int, name: str) -> None:
-    """Tokens a second of several reports that are written side by side, the likeliest token each."""
-    steps = setting.sizes.steps
-    pool, tables = _pool(network, REPORT_PROMPT + 2 * steps, streams)
-    table = torch.tensor(tables, device=setting.device)
-    token = setting.whole(0, FIRST_WORD, streams)
-    lengths = torch.full((streams,), REPORT_PROMPT, device=setting.device)
+def reports(streams: int, setting: Setting) -> None:
+    """Tokens a second of several reports that are written side by side, the likeliest token each.
 
-    def step(_: int) -> None:
-        logits = forward.write(network, pool, token, lengths, table, lengths)
-        token.copy_(logits.argmax(-1))
-        lengths.add_(1)
+    As in the engine, a step goes from numbers on the host to numbers on the host.
+    """
+    network, steps = network_of(setting), setting.sizes.steps
+    pool, tables = _pool(network, REPORT_PROMPT + 2 * steps, streams)
+    decoding = Decoding(network, pool)
+    tokens, device = [FIRST_WORD] * streams, setting.device
+
+    def step(number: int) -> None:
+        done = REPORT_PROMPT + number
+        ids, positions, lengths = torch.tensor([(token, done, done) for token in tokens], device=device).T
+        logits = decoding(Step(ids, positions, torch.tensor(tables, device=device), lengths))
+        tokens[:] = logits.argmax(-1).tolist()
 
     spread = setting.clock.spread(step, steps)
     note = f"{streams} streams behind {REPORT_PROMPT} tokens, a step {spread}"
-    setting.rows.add(name, streams / spread.median, "tokens/s", note)
+    setting.rows.add(report_rate(streams), streams / spread.median, "tokens/s", note)
 
 
-def verdicts(setting: Setting, network: ErnieVL, batch: int) -> None:
-    """Verdicts on so many different frames in one pass: a recipe's words, the frame, seven classes."""
-    trie = ChoiceTrie.of(CLASSES)
+def verdicts(batch: int, setting: Setting) -> None:
+    """Verdicts on so many different frames in one pass: a recipe's words, the frame, seven classes.
+
+    From patches on the host to log-probabilities on the host; decoding the picture file is left out.
+    """
+    network, trie = network_of(setting), ChoiceTrie.of(CLASSES)
     jobs = [_job(setting, network, trie, number) for number in range(batch)]
     most = 1 + batch * blocks_for(jobs[0].longest)
     pool = KVPool(network.config.text, most, network.dtype, network.device)
@@ -108,7 +139,7 @@ def verdicts(setting: Setting, network: ErnieVL, batch: int) -> None:
 def _job(setting: Setting, network: ErnieVL, trie: ChoiceTrie, number: int) -> ScoreJob:
     config = network.config
     side = setting.sizes.side // config.vision.patch_size
-    patches = setting.normal(side * side, config.vision.patch_dim)
+    patches = setting.normal(side * side, config.vision.patch_dim).float().cpu()
     tokens = side * side // config.vision.spatial_merge_size**2
     words = range(FIRST_WORD, FIRST_WORD + RECIPE_TOKENS)
     ids = [*words, config.image_start_token_id, *[config.image_token_id] * tokens, config.image_end_token_id]

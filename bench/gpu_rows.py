@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -10,10 +11,14 @@ from pathlib import Path
 
 from engine.errors import EngineError
 
-FAILURES = (EngineError, RuntimeError, ValueError, ArithmeticError, OSError, AssertionError)
+FAILURES = (
+    *(EngineError, RuntimeError, ValueError, ArithmeticError, OSError, AssertionError),
+    *(TypeError, AttributeError, LookupError, ImportError),
+)
 """What may go wrong in one measurement without ending the others: our errors, torch's, and the system's.
 
-torch's errors of the device, out of memory among them, are RuntimeErrors.
+torch's errors of the device, out of memory among them, are RuntimeErrors. The last four are slips of a
+program that has not met this device or these versions before.
 """
 
 
@@ -50,13 +55,15 @@ class Rows:
         self._append(Row(self.section, name, value, unit, note))
 
     @contextmanager
-    def attempt(self, name: str) -> Iterator[None]:
-        """Write down what fails inside, and go on."""
+    def attempt(self, *names: str) -> Iterator[None]:
+        """Write down for each name what fails inside, and go on."""
         try:
             yield
         except FAILURES as failure:
-            note = f"{type(failure).__name__}: {failure}"
-            self._append(Row(self.section, name, note=note, status=Status.FAILED))
+            where = traceback.extract_tb(failure.__traceback__)[-1]
+            note = f"{type(failure).__name__}: {failure} ({Path(where.filename).name}:{where.lineno})"
+            for name in names:
+                self._append(Row(self.section, name, note=note, status=Status.FAILED))
 
     def skip(self, name: str, reason: str) -> None:
         """Write down what was not measured."""
@@ -89,6 +96,10 @@ class Spread:
         ordered = sorted(times)
         edge = len(ordered) // 20
         return Spread(statistics.median(ordered), ordered[edge], ordered[-1 - edge])
+
+    def of_each(self, count: int) -> "Spread":
+        """The same for one of so many alike that were timed together."""
+        return Spread(self.median / count, self.low / count, self.high / count)
 
     def __str__(self) -> str:
         return f"{self.low * 1e3:.3f}-{self.high * 1e3:.3f} ms"

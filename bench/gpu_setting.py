@@ -1,8 +1,8 @@
 """What each section of the measurements on a GPU is given: device, clock, randomness, sizes and rows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -71,7 +71,7 @@ SMALL = Sizes(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setting:
     """One section's surroundings; `draw` makes random numbers on the device."""
 
@@ -126,3 +126,10 @@ class Setting:
         codes = self.whole(0, 256, *shape, dtype=torch.uint8)
         spread = torch.rand(experts, channels, generator=self.draw, device=self.device) + 0.5
         return codes, (spread * (rows**-0.5 / 6.5)).half(), self.signs(rows)
+
+
+class Part(NamedTuple):
+    """One measurement, or several that hang together, and the names of its figures that have a target."""
+
+    run: Callable[[Setting], None]
+    targets: tuple[str, ...] = ()

@@ -29,10 +29,10 @@ class Target:
         return min(values) if self.least else max(values)
 
     def holds(self, rows: Sequence[Row]) -> bool | None:
-        """Whether it was reached; None where it was not measured, or where a part of it failed."""
+        """Whether it was reached; None where it was not measured, or not all of it."""
         value = self.value(rows)
-        failed = any(row.name == self.name and row.status is Status.FAILED for row in rows)
-        if value is None or failed:
+        missing = any(row.name == self.name and row.status is not Status.OK for row in rows)
+        if value is None or missing:
             return None
         return value >= self.bound if self.least else value <= self.bound
 

@@ -27,7 +27,13 @@ def test_a_section_that_wrote_nothing_has_no_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [torch.OutOfMemoryError("no room"), ValueError("odd"), AssertionError("not launched")]
+    "failure",
+    [
+        torch.OutOfMemoryError("no room"),
+        ValueError("odd"),
+        AssertionError("not launched"),
+        AttributeError("no such function in this version"),
+    ],
 )
 def test_what_fails_is_written_down_and_the_rest_goes_on(tmp_path: Path, failure: Exception) -> None:
     """One kernel's fault is one row."""
@@ -38,7 +44,7 @@ def test_what_fails_is_written_down_and_the_rest_goes_on(tmp_path: Path, failure
 
     failed, measured = read_rows(tmp_path / "rows")
     assert (failed.name, failed.status, failed.value) == ("linear", Status.FAILED, None)
-    assert failed.note == f"{type(failure).__name__}: {failure}"
+    assert failed.note.startswith(f"{type(failure).__name__}: {failure} (test_gpu_figures.py:")
     assert measured.status is Status.OK
 
 
@@ -48,6 +54,7 @@ def test_the_median_stands_between_where_nine_tenths_lie() -> None:
 
     assert (spread.low, spread.median, spread.high) == (2, 11, 20)
     assert str(Spread.of([0.002])) == "2.000-2.000 ms"
+    assert Spread.of([0.006]).of_each(3) == Spread.of([0.002])
 
 
 def judged(rows: list[Row], counts: bool = True) -> dict[str, tuple[str, str]]:
@@ -74,11 +81,12 @@ def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
     assert set(judged([]).values()) == {(NOT_MEASURED, "-")}
 
 
-def test_a_target_of_which_a_part_failed_is_not_reached() -> None:
-    """Good figures for one size do not make up for a kernel that fails at the next."""
+@pytest.mark.parametrize("status", [Status.FAILED, Status.SKIPPED])
+def test_a_target_of_which_a_part_is_missing_is_not_reached(status: Status) -> None:
+    """Good figures for one size do not make up for a kernel that fails at the next, or was not measured."""
     rows = [
         Row("kernels", GEMV_BANDWIDTH, 80.0, "%"),
-        Row("kernels", GEMV_BANDWIDTH, status=Status.FAILED),
+        Row("kernels", GEMV_BANDWIDTH, status=status),
     ]
 
     assert judged(rows)[GEMV_BANDWIDTH] == ("80 %", "-")

@@ -1,8 +1,6 @@
 """The measurements on a GPU as a program, tried on the processor at a tiny size."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +8,12 @@ import torch
 
 from bench import gpu
 from bench.full_size_layout import CONFIG, formats_of
-from bench.gpu_clock import WallClock, clock_of
-from bench.gpu_correctness import run as check_all
+from bench.gpu_clock import WallClock
+from bench.gpu_correctness import TOKENS, parts
 from bench.gpu_kernels import decoded
 from bench.gpu_network import TINY, random_network, weight_bytes
-from bench.gpu_rows import Row, Rows, Status, read_rows
+from bench.gpu_process import SECTIONS
+from bench.gpu_rows import Rows, read_rows
 from bench.gpu_setting import SMALL, WINDOW_BITS, Setting
 from bench.gpu_targets import WEIGHTS, WRONG
 from engine.kernels.cuda.support import Fault
@@ -24,13 +23,6 @@ from engine.model.formats import Format, parts_of
 from engine.model.network import ErnieVL
 from engine.model.tensors import Manifest
 from engine.quant.quantizer import TwoBit
-from tests.repository import ROOT
-
-REFUSED = (
-    *("celery", "cv2", "fastapi", "httpx", "jinja2", "llguidance", "nanobind", "psutil", "pydantic"),
-    *("pydantic_settings", "redis", "rich", "sqlalchemy", "structlog", "transformers", "typer", "yaml"),
-)
-"""Packages of ours that a rented machine has not."""
 
 
 def test_the_whole_program_runs_at_a_tiny_size(tmp_path: Path) -> None:
@@ -42,7 +34,7 @@ def test_the_whole_program_runs_at_a_tiny_size(tmp_path: Path) -> None:
     content = json.loads(out.read_text())
     rows = content["rows"]
     sections = {row["section"] for row in rows}
-    assert sections == {section.name for section in gpu.SECTIONS}
+    assert sections == {section.name for section in SECTIONS}
     assert [row for row in rows if row["status"] == "failed"] == []
     assert [row for row in rows if row["name"] == WRONG and row["value"] != 0] == []
     assert content["machine"]["seed"] == "5"
@@ -70,42 +62,8 @@ def test_a_section_without_time_is_said_to_be_skipped(tmp_path: Path) -> None:
     assert gpu.main(["--device", "cpu", "--tiny", "--minutes", "0", "--out", str(out)]) == 0
 
     rows = json.loads(out.read_text())["rows"]
-    assert [row["status"] for row in rows] == ["skipped"] * len(gpu.SECTIONS)
+    assert [row["status"] for row in rows] == ["skipped"] * len(SECTIONS)
     assert rows[0]["note"] == "no time was left"
-
-
-@pytest.mark.parametrize(
-    ("program", "status", "note"),
-    [
-        ("import sys; sys.exit('the device is gone')", Status.FAILED, "exit code 1: the device is gone"),
-        ("import os; os.abort()", Status.FAILED, "exit code -6: "),
-        ("import sys; sys.exit(9)", Status.FAILED, "memory errors: "),
-        ("import time; time.sleep(60)", Status.SKIPPED, "stopped after 1 s"),
-    ],
-    ids=["error", "crash", "memory", "time"],
-)
-def test_a_process_that_ends_badly_is_a_row(program: str, status: Status, note: str) -> None:
-    """Whatever happens in a section, the next one begins."""
-    assert gpu._ending("model", [sys.executable, "-c", program], 1.0 if "sleep" in program else 30.0) == [
-        Row("model", "model", note=note, status=status)
-    ]
-
-
-def test_the_program_needs_only_what_a_rented_machine_has(tmp_path: Path) -> None:
-    """It runs where Lynceus is not installed: here its other packages are out of reach."""
-    options = ["--device", "cpu", "--tiny", "--seed", "1", "--section", "model"]
-    options += ["--rows", str(tmp_path / "rows")]
-    program = (
-        f"import sys; sys.modules.update(dict.fromkeys({REFUSED}))\n"
-        f"from bench import gpu; sys.exit(gpu.main({options}))"
-    )
-
-    ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-
-    assert ran.returncode == 0, ran.stderr
-    assert {row.status for row in read_rows(tmp_path / "rows")} == {Status.OK}
 
 
 def setting(path: Path) -> Setting:
@@ -129,10 +87,10 @@ def test_a_kernel_that_computes_something_else_is_counted(
         return out
 
     monkeypatch.setattr(ops, "linear", wrong)
-    check_all(setting(tmp_path / "rows"))
+    made = setting(tmp_path / "rows")
+    parts(made)["linear"].run(made)
 
-    counted = [row.value for row in read_rows(tmp_path / "rows") if row.note.startswith("linear")]
-    assert counted == [1.0] * 14
+    assert [row.value for row in read_rows(tmp_path / "rows")] == [1.0] * 2 * len(TOKENS)
 
 
 def test_random_weights_are_in_the_formats_that_quantizing_gives() -> None:
@@ -173,16 +131,3 @@ def test_the_baseline_decodes_to_the_weights_of_the_format() -> None:
     matrix, _ = decoded(Layer(), 1, torch.float32)  # type: ignore[arg-type]
 
     assert torch.equal(matrix, TwoBit(stack[1], scales[1], signs, WINDOW_BITS).rotated())
-
-
-def test_the_processor_is_timed_by_the_clock_on_the_wall() -> None:
-    """As many times as asked for, after a few that do not count."""
-    calls: list[int] = []
-    clock = clock_of(torch.device("cpu"))
-
-    times = clock.times(calls.append, 4)
-    clock.spread(calls.append, 2)
-
-    assert clock.name == "wall clock"
-    assert len(times) == 4
-    assert calls == [0, 1, 2, 3, 0, 1, 2, 0, 1]

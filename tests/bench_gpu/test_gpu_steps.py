@@ -1,7 +1,6 @@
 """What only a GPU runs, on the CUDA sources compiled for the CPU: no GPU's time is for finding slips here."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from bench import gpu_correctness_steps as steps
 from bench import gpu_kernels
 from bench.gpu_clock import WallClock
 from bench.gpu_correctness import Check, differing
-from bench.gpu_kernels import GEMM, Layer, Limits
-from bench.gpu_rows import Rows, read_rows
+from bench.gpu_kernels import GEMV, Layer, Limits, Recorder
+from bench.gpu_rows import Rows, Status, read_rows
 from bench.gpu_setting import SMALL, Setting
 from bench.gpu_targets import DISPATCH_SHARE, GEMM_BASELINE, GEMM_PEAK, GEMV_BANDWIDTH
 from engine.kernels.cuda import handles, ops
@@ -42,21 +41,6 @@ class ShimSetting(Setting):
         return torch.float32
 
 
-class WallEvent:
-    """A time stamp in place of the GPU's."""
-
-    def __init__(self, enable_timing: bool) -> None:
-        assert enable_timing, "a stamp without a time"
-
-    def record(self) -> None:
-        """Take the time."""
-        self.stamp = time.perf_counter()
-
-    def elapsed_time(self, later: "WallEvent") -> float:
-        """Milliseconds until a later stamp."""
-        return (later.stamp - self.stamp) * 1e3
-
-
 @pytest.fixture
 def setting(tmp_path: Path, pytestconfig: pytest.Config) -> ShimSetting:
     """With the compiled sources of the kernels' own tests."""
@@ -82,21 +66,42 @@ def test_a_step_agrees_with_its_reference(
 
 
 def test_kernels_are_timed_one_by_one(setting: ShimSetting, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stopwatch before the launcher tells the kernels of a call apart, few tokens and many."""
+    """What is kept before the launcher tells the kernels of a call apart, few tokens and many."""
     monkeypatch.setattr(handles, "_launcher", lambda _: setting.launcher)
     monkeypatch.setattr(gpu_kernels, "ops_of", lambda _: ops)
-    monkeypatch.setattr(torch.cuda, "Event", WallEvent)
     sizes = dataclasses.replace(SMALL, few=(1,), many=70, repeats=1)
     small = dataclasses.replace(setting, sizes=sizes)
     object.__setattr__(small, "shim", setting.shim)
-    limits = Limits(1e9, 1e12, 1e12)
-    layer = Layer(small, 128)
+    monkeypatch.setattr(gpu_kernels, "measure_limits", lambda _: Limits(1e9, 1e12, 1e12))
+    monkeypatch.setattr(gpu_kernels, "DRAWS", 2)
 
-    gpu_kernels.few(small, layer, "text", limits)
-    gpu_kernels.many(small, layer, "text", limits)
+    gpu_kernels.few("text", 128, small)
+    gpu_kernels.many("text", 128, small)
 
-    named = {row.name for row in read_rows(setting.rows.path)}
-    assert named == {GEMV_BANDWIDTH, GEMM_PEAK, GEMM_BASELINE, DISPATCH_SHARE}
-    assert layer.watch is not None
-    last = [name for name, _, _ in layer.watch.marks[-5:]]
-    assert last == ["dispatch", "quantize", *GEMM, "combine"]
+    rows = read_rows(setting.rows.path)
+    assert {row.status for row in rows} == {Status.OK}
+    assert {row.name for row in rows} == {GEMV_BANDWIDTH, GEMM_PEAK, GEMM_BASELINE, DISPATCH_SHARE}
+
+
+def test_a_kernel_launched_again_computes_the_same(
+    setting: ShimSetting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a dispatch, which sets the counters back: they are as the first time left them."""
+    monkeypatch.setattr(handles, "_launcher", lambda _: setting.launcher)
+    monkeypatch.setattr(gpu_kernels, "ops_of", lambda _: ops)
+    layer = Layer(setting, 128)
+    recorder = Recorder(layer.held.launcher)
+    x, weights = setting.normal(1, layer.hidden), setting.weights(1, layer.top_k)
+    (chosen,) = layer.choices(1, 1)
+    ops.run_experts(layer.held._replace(launcher=recorder), x, chosen, weights)
+    names = [launch.kernel.name for launch, _ in recorder.kept]
+    assert names == ["dispatch", "quantize", *GEMV, "combine"]
+    results = recorder.kept[2][1]["results"]
+    assert isinstance(results, torch.Tensor)
+    expected = results.clone()
+    results.zero_()
+
+    recorder.again(("dispatch",))
+    recorder.again(GEMV)
+
+    assert torch.equal(results, expected)
