@@ -139,14 +139,35 @@ def test_windows_of_every_length_are_decoded(shim: Shim, window_bits: int) -> No
 
 
 @pytest.mark.parametrize("size", [512, 1536], ids=["vision", "text"])
-def test_experts_of_the_full_size_give_the_bits_of_the_cpu(shim: Shim, size: int) -> None:
-    """Hidden size 2560 and both expert sizes, on a GPU of 132 multiprocessors."""
-    layer, chosen = random_layer(Sizes(2560, size)), torch.tensor([[2]])
-    x = hidden_states(1, 2560)
+@pytest.mark.parametrize(
+    ("counts", "block_tokens"), [((0, 0, 1, 0), 1), ((3, 0, 1, 0), 8)], ids=["one token", "few tokens"]
+)
+def test_few_tokens_of_the_28b_model_give_the_bits_of_the_cpu(
+    shim: Shim, size: int, counts: tuple[int, ...], block_tokens: int
+) -> None:
+    """Hidden size 2560 and both expert sizes, every tile, on a GPU of 132 multiprocessors."""
+    layer, chosen = random_layer(Sizes(2560, size), 16), spread(counts)
+    x = hidden_states(len(chosen), 2560)
 
-    found = gemv(shim, layer, x, chosen, block_tokens=1, multiprocessors=132)
+    found = gemv(shim, layer, x, chosen, block_tokens=block_tokens, multiprocessors=132)
 
-    assert torch.equal(found, on_cpu(layer, x, chosen, torch.ones(1, 1)))
+    assert torch.equal(found, on_cpu(layer, x, chosen, torch.ones(chosen.shape)))
+
+
+@pytest.mark.parametrize("size", [512, 1536], ids=["vision", "text"])
+@pytest.mark.parametrize(
+    ("counts", "block_tokens"), [((2, 0, 1, 0), 16), ((0, 17, 0, 0), 128)], ids=["few tokens", "many tokens"]
+)
+def test_many_tokens_of_the_28b_model_give_the_bits_of_the_cpu(
+    shim: Shim, size: int, counts: tuple[int, ...], block_tokens: int
+) -> None:
+    """The same through the tensor cores: 20 blocks of input rows to the gates and ups, 4 or 12 down."""
+    layer, chosen = random_layer(Sizes(2560, size), 16), spread(counts)
+    x = hidden_states(len(chosen), 2560)
+
+    found = gemm(shim, layer, x, chosen, block_tokens=block_tokens)
+
+    assert torch.equal(found, on_cpu(layer, x, chosen, torch.ones(chosen.shape)))
 
 
 def test_tiles_of_down_may_be_odd_in_number(shim: Shim) -> None:
