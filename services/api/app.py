@@ -15,6 +15,7 @@ from services.infra.ledger import Ledger
 from services.infra.recipes import RecipeBook
 from services.infra.results import ResultStore
 from services.infra.settings import ApiSettings
+from services.infra.submission import Submission
 
 UPLOADS_AT_ONCE = 8
 LISTENERS_AT_ONCE = 64
@@ -40,6 +41,14 @@ def create_app(
         results,
         doorbell,
         recipes,
+        Submission(
+            ledger,
+            frames,
+            doorbell,
+            recipes,
+            frames_high_water=settings.frames_high_water,
+            ledger_high_water=settings.ledger_high_water,
+        ),
         uploads=CapacityLimiter(UPLOADS_AT_ONCE),
         listeners=CapacityLimiter(LISTENERS_AT_ONCE),
     )

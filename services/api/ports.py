@@ -25,22 +25,12 @@ class Ports:
     results: ResultStore
     doorbell: Bell
     recipes: RecipeBook
+    submission: Submission
+    """The door through which a new inspection comes in."""
     uploads: CapacityLimiter
     """How many uploads are decoded at once: at 25 megapixels each takes 75 MB."""
     listeners: CapacityLimiter
     """How many event streams are open at once: each holds a thread and a Redis connection."""
-
-    @property
-    def submission(self) -> Submission:
-        """The door through which a new inspection comes in."""
-        return Submission(
-            self.ledger,
-            self.frames,
-            self.doorbell,
-            self.recipes,
-            frames_high_water=self.settings.frames_high_water,
-            ledger_high_water=self.settings.ledger_high_water,
-        )
 
 
 def _ports(request: Request) -> Ports:

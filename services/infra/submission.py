@@ -15,11 +15,12 @@ from schemas.job import InspectionJob
 from schemas.recipe import Recipe
 from services.infra import images, quality
 from services.infra.doorbell import Bell
-from services.infra.errors import StoreFull, UnknownStation
+from services.infra.errors import UnknownStation
 from services.infra.frames import FrameStore
 from services.infra.ledger import Duplicate, Ledger
 from services.infra.names import Lane
 from services.infra.recipes import RecipeBook
+from services.infra.room import Room
 from services.infra.stages import Stages
 
 
@@ -57,7 +58,7 @@ class Prepared:
     """Decoded, RGB [H, W, 3]."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Submission:
     """Takes an image and what is asked about it: frame first, then the job, then the doorbell."""
 
@@ -69,6 +70,10 @@ class Submission:
     ledger_high_water: float = 1.0
     stages: Stages = field(default_factory=Stages)
     """Where the time of this door goes."""
+    _room: Room = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._room = Room(self.frames, self.ledger, self.frames_high_water, self.ledger_high_water)
 
     def accept(self, request: SubmissionRequest, data: bytes) -> Accepted:
         """Accept the job once per `result_id`; the same request again changes nothing.
@@ -97,14 +102,14 @@ class Submission:
     def hand_over(self, job: InspectionJob, data: bytes) -> Accepted:
         """Put a prepared job where workers find it; the same job again changes nothing.
 
-        Raises DuplicateConflict for another body under the same id, StoreFull at the high-water marks,
-        StoreUnavailable.
+        Raises DuplicateConflict for another body under the same id, StoreFull at the high-water marks or
+        where a store refuses, StoreUnavailable.
         """
         with self.stages.timed("look up"):
             is_known = self.ledger.state(job.result_id) is not None
         if not is_known:
             with self.stages.timed("room"):
-                self._make_sure_of_room()
+                self._room.require()
             with self.stages.timed("keep"):
                 self.frames.put(job.result_id, data)
         with self.stages.timed("add"):
@@ -125,17 +130,6 @@ class Submission:
                 mend=f"leave station_id out, or send {recipe.station_id!r}",
             )
         return recipe
-
-    def _make_sure_of_room(self) -> None:
-        for store, used, limit in (
-            ("frame store", self.frames.used_fraction(), self.frames_high_water),
-            ("ledger", self.ledger.used_fraction(), self.ledger_high_water),
-        ):
-            if used >= limit:
-                raise StoreFull(
-                    f"the {store} is {used:.0%} full and takes no new frame from {limit:.0%} on",
-                    mend="submit again later; start more workers when this lasts",
-                )
 
 
 def body_digest(job: InspectionJob) -> str:

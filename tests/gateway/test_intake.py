@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 
 from schemas.job import InspectionJob
+from services.gateway.health import Outcome
 from services.gateway.intake import result_id
 from services.infra.errors import BadRequest, FrameTruncated, StoreFull, UnknownRecipe
 from services.infra.redis_server import RedisServer
@@ -76,6 +77,28 @@ def test_a_full_frame_store_sends_frames_to_the_spool(
     assert plant.intake.drain(Event()) is True
     assert plant.jobs() == [job]
     assert plant.frames.get(job.result_id) == png()
+
+
+@pytest.mark.parametrize("full", ["frames", "ledger"])
+def test_a_store_that_fills_up_behind_a_remembered_answer_loses_nothing(
+    full: str, fresh_redis: FreshRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway believes that there is room; the store refuses, and the frame waits on disk for it."""
+    monkeypatch.setattr("services.infra.room.ROOM_SECONDS", 3600.0)
+    servers = {"ledger": fresh_redis(), "frames": fresh_redis()}
+    plant = make_plant(servers["ledger"].url, servers["frames"].url, tmp_path)
+    camera = folder_config(tmp_path)
+    accepted = [plant.intake.accept(frame("SN-1", png(1)), camera)]
+    with Redis.from_url(servers[full].url) as client:
+        client.config_set("maxmemory", client.info("memory")["used_memory"] - 100_000)
+        accepted += [plant.intake.accept(frame(f"SN-{number}", png(number)), camera) for number in (2, 3)]
+        assert plant.health.total(Outcome.SPOOLED) == len(plant.spool) == 2
+        assert plant.intake.drain(Event()) is False
+        assert plant.jobs() == accepted[:1]
+        client.config_set("maxmemory", 0)
+    assert plant.intake.drain(Event()) is True
+    assert plant.jobs() == accepted
+    assert [plant.frames.get(job.result_id) for job in accepted] == [png(number) for number in (1, 2, 3)]
 
 
 def test_a_full_spool_refuses_and_keeps_what_it_has(
