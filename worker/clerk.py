@@ -1,6 +1,8 @@
 """The clerk: moves results into the database, archives or drops pixels, sweeps what is past its time."""
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -40,7 +42,7 @@ class Clerk:
         """Stores all results that wait; sweeps once an hour. Raises StoreError; nothing is lost then."""
         self.recipes.reload_if_changed()
         while entries := self.ledger.read_results(self.consumer, self.batch_size):
-            stored = [entry for entry in entries if self._store(entry)]
+            stored = self._store(entries)
             self.ledger.acknowledge_results(stored)
             self.progress.finish(len(stored))
         if self._swept_at is None or time.monotonic() - self._swept_at >= SWEEP_SECONDS:
@@ -54,37 +56,46 @@ class Clerk:
         if folders or frames:
             log.info("swept", archive_folders=folders, frames=frames)
 
-    def _store(self, entry: ResultEntry) -> bool:
-        """Database first, pixels second; False for a report whose verdict is not stored yet."""
+    def _store(self, entries: Sequence[ResultEntry]) -> Sequence[ResultEntry]:
+        """Database first, pixels second; returns all but reports whose verdict is not stored yet."""
+        self.results.save_verdicts([entry.verdict for entry in entries if entry.verdict is not None])
+        stored = [entry for entry in entries if self._add_to_verdict(entry)]
+        self._put_pixels_away(
+            [
+                entry.verdict or self.results.get(entry.result_id).verdict
+                for entry in stored
+                if entry.stage.is_final
+            ]
+        )
+        return stored
+
+    def _add_to_verdict(self, entry: ResultEntry) -> bool:
+        """Stores what came after the verdict; False where that is not there yet."""
         try:
-            self._save(entry)
+            if entry.report is not None:
+                self.results.save_report(entry.report)
+            if entry.problem is not None and entry.verdict is None:
+                self.results.save_problem(entry.result_id, entry.problem)
         except NotFound as error:
             log.info("result_postponed", result_id=entry.result_id, detail=error.detail)
             return False
-        if entry.stage.is_final:
-            self._put_pixels_away(entry.verdict or self.results.get(entry.result_id).verdict)
         return True
 
-    def _save(self, entry: ResultEntry) -> None:
-        if entry.verdict is not None:
-            self.results.save_verdict(entry.verdict)
-        if entry.report is not None:
-            self.results.save_report(entry.report)
-        if entry.problem is not None and entry.verdict is None:
-            self.results.save_problem(entry.result_id, entry.problem)
+    def _put_pixels_away(self, verdicts: Sequence[Verdict]) -> None:
+        """Archives or drops each frame by its recipe's retention; done before, it changes nothing."""
+        self.archive.put(self._to_archive(verdicts))
+        self.frames.delete(*(verdict.result_id for verdict in verdicts))
 
-    def _put_pixels_away(self, verdict: Verdict) -> None:
-        """Archives or drops the frame by the recipe's retention; done before, it changes nothing."""
-        retention = self._retention(verdict.part.recipe_id)
-        fate = retention.accepted if verdict.decision is Decision.ACCEPT else retention.others
-        if fate == "archive":
-            try:
-                self.archive.put(verdict, self.frames.get(verdict.result_id))
-            except FrameMissing:
-                # Archived by an earlier delivery of this result, or it was never there: that part's
-                # verdict already says frame-missing.
-                return
-        self.frames.delete(verdict.result_id)
+    def _to_archive(self, verdicts: Sequence[Verdict]) -> Iterator[tuple[Verdict, bytes]]:
+        """One frame after the other, so that only one is in memory."""
+        for verdict in verdicts:
+            retention = self._retention(verdict.part.recipe_id)
+            fate = retention.accepted if verdict.decision is Decision.ACCEPT else retention.others
+            # Missing: archived by an earlier delivery of this result, or it was never there: that part's
+            # verdict already says frame-missing.
+            with suppress(FrameMissing):
+                if fate == "archive":
+                    yield verdict, self.frames.get(verdict.result_id)
 
     def _retention(self, recipe_id: str) -> Retention:
         """The recipe's retention, or the default one when the recipe is no longer loaded."""
@@ -100,7 +111,6 @@ class Clerk:
         """
         alone = frozenset(name for name in self.frames.ids() if self.ledger.state(name) is None)
         orphans = alone & self._unclaimed
-        for result_id in orphans:
-            self.frames.delete(result_id)
+        self.frames.delete(*orphans)
         self._unclaimed = alone - orphans
         return len(orphans)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -30,21 +30,19 @@ class Archive:
         name = verdict.result_id + _SUFFIXES[verdict.frame.media_type]
         return self._directory / day / verdict.part.recipe_id / name
 
-    def put(self, verdict: Verdict, data: bytes) -> None:
-        """Keeps the image; on disk when this returns. The same again changes nothing.
+    def put(self, images: Iterable[tuple[Verdict, bytes]]) -> None:
+        """Keeps the image behind each verdict; all are on disk when this returns.
 
-        Raises StoreUnavailable when the disk is full or cannot be written.
+        The same again changes nothing. Raises StoreUnavailable for a disk that is full or cannot be written.
         """
-        path = self.path(verdict)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        folders = set()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-            _sync_directory(path.parent)
+            for verdict, data in images:
+                path = self.path(verdict)
+                _write(path, data)
+                folders.add(path.parent)
+            for folder in folders:
+                _sync_directory(folder)
         except OSError as error:
             raise StoreUnavailable(
                 f"the archive {self._directory} cannot be written: {error}",
@@ -80,6 +78,16 @@ def _day(name: str) -> date | None:
         return date.fromisoformat(name)
     except ValueError:
         return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
 
 
 def _sync_directory(directory: Path) -> None:

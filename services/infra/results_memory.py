@@ -1,6 +1,7 @@
 """The results database in this process, for tests and tools."""
 
 import threading
+from collections.abc import Sequence
 
 from schemas.problem import Problem
 from schemas.report import DiagnosisReport, ReportState
@@ -17,10 +18,11 @@ class MemoryResults:
         self._lock = threading.RLock()
         self._rows: dict[str, StoredResult] = {}
 
-    def save_verdict(self, verdict: Verdict) -> None:
-        """See ResultStore.save_verdict."""
+    def save_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """See ResultStore.save_verdicts."""
         with self._lock:
-            self._rows.setdefault(verdict.result_id, StoredResult(verdict=verdict))
+            for verdict in verdicts:
+                self._rows.setdefault(verdict.result_id, StoredResult(verdict=verdict))
 
     def save_report(self, report: DiagnosisReport) -> None:
         """See ResultStore.save_report."""

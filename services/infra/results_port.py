@@ -1,5 +1,6 @@
 """What the results database promises: one row per result id, kept after the ledger has forgotten it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,8 +54,8 @@ class Page:
 class ResultStore(Protocol):
     """Keeps results; saving the same one again changes nothing. Every method raises StoreUnavailable."""
 
-    def save_verdict(self, verdict: Verdict) -> None:
-        """Keep a verdict, if none is kept under its result id."""
+    def save_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Keep each verdict, if none is kept under its result id: all of them are kept, or none is."""
         ...
 
     def save_report(self, report: DiagnosisReport) -> None:

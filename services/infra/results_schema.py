@@ -1,5 +1,6 @@
 """The tables of the results database, and how they come to be."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,10 +76,12 @@ class SchemaVersionRow(Base):
     version: Mapped[int]
 
 
-def insert_if_absent(connection: Connection, row: type[Base], key: str, values: dict[str, Any]) -> None:
-    """Insert the row unless its key is there already."""
+def insert_if_absent(
+    connection: Connection, row: type[Base], key: str, values: Sequence[dict[str, Any]]
+) -> None:
+    """Insert each of the rows, of which there must be one, unless its key is there already."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(insert(row).values(values).on_conflict_do_nothing(index_elements=[key]))
+    connection.execute(insert(row).on_conflict_do_nothing(index_elements=[key]), values)
 
 
 def create_tables(connection: Connection) -> None:
@@ -92,7 +95,7 @@ def create_tables(connection: Connection) -> None:
         connection.execute(CreateTable(table, if_not_exists=True))
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             connection.execute(CreateIndex(index, if_not_exists=True))
-    insert_if_absent(connection, SchemaVersionRow, "id", {"id": 1, "version": SCHEMA_VERSION})
+    insert_if_absent(connection, SchemaVersionRow, "id", [{"id": 1, "version": SCHEMA_VERSION}])
     found = connection.execute(select(SchemaVersionRow.version)).scalar_one()
     if found != SCHEMA_VERSION:
         raise DatabaseVersionMismatch(

@@ -190,7 +190,7 @@ class Line:
         entries = self.ledger.read_results("clerk-of-the-test", 1000)
         for entry in entries:
             if entry.verdict is not None:
-                self.results.save_verdict(entry.verdict)
+                self.results.save_verdicts([entry.verdict])
             if entry.report is not None:
                 self.results.save_report(entry.report)
             if entry.stage.is_final:

@@ -53,7 +53,7 @@ def test_the_image_is_found_in_the_store_then_in_the_archive(
     url = submit(data=data).json()["links"]["image"]
     verdict = line.decide(0.01)
     fresh = client.get(url)
-    Archive(line.settings.archive_dir).put(verdict, data)
+    Archive(line.settings.archive_dir).put([(verdict, data)])
     line.store()
     archived = client.get(url)
     Archive(line.settings.archive_dir).path(verdict).unlink()

@@ -110,7 +110,7 @@ def test_the_page_says_when_the_image_is_gone(client: TestClient, line: Line, re
     line.store()
     gone = client.get(reported, headers=HTML).text
     verdict = line.results.get(reported.rpartition("/")[2]).verdict
-    Archive(line.settings.archive_dir).put(verdict, png())
+    Archive(line.settings.archive_dir).put([(verdict, png())])
 
     assert "no longer kept" in gone
     assert "data:image/png;base64," in client.get(reported, headers=HTML).text

@@ -42,7 +42,7 @@ def results(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ResultSt
 
 def test_what_is_saved_comes_back(results: ResultStore) -> None:
     """Verdict and report are the messages that went in; the report comes later."""
-    results.save_verdict(verdict())
+    results.save_verdicts([verdict()])
     assert results.get("result-1").verdict == verdict()
     with pytest.raises(NotFound, match="no report"):
         results.report("result-1")
@@ -52,12 +52,21 @@ def test_what_is_saved_comes_back(results: ResultStore) -> None:
 
 def test_saving_again_changes_nothing(results: ResultStore) -> None:
     """The first verdict and the first report stand."""
-    results.save_verdict(verdict())
-    results.save_verdict(verdict(decision=Decision.ACCEPT))
+    results.save_verdicts([verdict()])
+    results.save_verdicts([verdict(decision=Decision.ACCEPT)])
     results.save_report(report())
     results.save_report(report().model_copy(update={"reasoning": "another"}))
     assert results.get("result-1").verdict == verdict()
     assert results.report("result-1") == report()
+
+
+def test_a_batch_keeps_what_is_new_and_leaves_the_rest(results: ResultStore) -> None:
+    """Of a batch that is saved again in part, each row is there once and as it was saved first."""
+    results.save_verdicts([])
+    results.save_verdicts([verdict("r2")])
+    results.save_verdicts([verdict("r3"), verdict("r2", Decision.ACCEPT), verdict("r1"), verdict("r3")])
+    found = {row.verdict.result_id: row.verdict for row in results.page(ResultFilters(), None, 10).results}
+    assert found == {name: verdict(name) for name in ("r1", "r2", "r3")}
 
 
 def test_a_report_waits_for_its_verdict(results: ResultStore) -> None:
@@ -72,7 +81,7 @@ def test_a_report_waits_for_its_verdict(results: ResultStore) -> None:
 
 def test_why_a_report_was_given_up_is_kept(results: ResultStore) -> None:
     """The problem stands beside the verdict."""
-    results.save_verdict(verdict())
+    results.save_verdicts([verdict()])
     results.save_problem("result-1", PROBLEM)
     assert results.get("result-1").problem == PROBLEM
 
@@ -80,12 +89,12 @@ def test_why_a_report_was_given_up_is_kept(results: ResultStore) -> None:
 def test_pages_cover_all_results_once_newest_first(results: ResultStore) -> None:
     """Equal times are ordered by id, and what arrives in between shifts nothing."""
     for number in range(7):
-        results.save_verdict(verdict(f"r{number}", moment=MOMENT + timedelta(seconds=number // 2)))
+        results.save_verdicts([verdict(f"r{number}", moment=MOMENT + timedelta(seconds=number // 2))])
     seen, cursor = [], None
     while True:
         page = results.page(ResultFilters(), cursor, 3)
         seen += [row.verdict.result_id for row in page.results]
-        results.save_verdict(verdict(f"new{len(seen)}", moment=MOMENT + timedelta(hours=1)))
+        results.save_verdicts([verdict(f"new{len(seen)}", moment=MOMENT + timedelta(hours=1))])
         cursor = page.next_cursor
         if cursor is None:
             break
@@ -112,10 +121,10 @@ def test_a_page_is_narrowed_by_its_filters(
     results: ResultStore, filters: ResultFilters, expected: set[str]
 ) -> None:
     """Each filter alone, and two together; `since` is included, `until` is not."""
-    results.save_verdict(verdict("a"))
+    results.save_verdicts([verdict("a")])
     second, third = MOMENT + timedelta(seconds=1), MOMENT + timedelta(seconds=2)
-    results.save_verdict(verdict("b", Decision.ACCEPT, of=part(station_id="station-2"), moment=second))
-    results.save_verdict(verdict("c", of=part("part-3", lot_id=None), moment=third))
+    results.save_verdicts([verdict("b", Decision.ACCEPT, of=part(station_id="station-2"), moment=second)])
+    results.save_verdicts([verdict("c", of=part("part-3", lot_id=None), moment=third)])
     assert {row.verdict.result_id for row in results.page(filters, None, 10).results} == expected
 
 
@@ -135,7 +144,7 @@ def test_a_limit_out_of_range_is_refused(results: ResultStore, limit: int) -> No
 
 def test_a_report_is_signed_once(results: ResultStore) -> None:
     """The same signature again changes nothing, another one is refused."""
-    results.save_verdict(verdict())
+    results.save_verdicts([verdict()])
     with pytest.raises(NotFound):
         results.sign("result-1", SIGNATURE)
     results.save_report(report())
@@ -151,7 +160,7 @@ def test_many_writers_end_with_one_row_each(results: ResultStore) -> None:
     """Clerk and API may write together; SQLite makes them wait, not fail."""
     ids = [f"r{number % 10}" for number in range(40)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda result_id: results.save_verdict(verdict(result_id)), ids))
+        list(pool.map(lambda result_id: results.save_verdicts([verdict(result_id)]), ids))
     assert len(results.page(ResultFilters(), None, 100).results) == 10
 
 
@@ -159,7 +168,7 @@ def test_stores_that_start_together_make_the_tables_once(tmp_path: Path) -> None
     """Every process creates what is missing, whichever comes first."""
     stores = [SqlResults(f"sqlite:///{tmp_path}/results.db") for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda store: store.save_verdict(verdict()), stores))
+        list(pool.map(lambda store: store.save_verdicts([verdict()]), stores))
     assert all(store.get("result-1").verdict == verdict() for store in stores)
     for store in stores:
         store.close()
@@ -168,7 +177,7 @@ def test_stores_that_start_together_make_the_tables_once(tmp_path: Path) -> None
 def test_sqlite_syncs_in_wal_mode(tmp_path: Path) -> None:
     """Readers do not wait for writers, and a stored row is on disk."""
     store = SqlResults(f"sqlite:///{tmp_path}/results.db")
-    store.save_verdict(verdict())
+    store.save_verdicts([verdict()])
     with store._engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
@@ -179,7 +188,7 @@ def test_tables_of_another_version_are_refused(tmp_path: Path) -> None:
     """Nothing is read or written on a guess."""
     path = tmp_path / "results.db"
     store = SqlResults(f"sqlite:///{path}")
-    store.save_verdict(verdict())
+    store.save_verdicts([verdict()])
     store.close()
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE schema_version SET version = 99")
@@ -194,7 +203,7 @@ def test_a_row_that_cannot_be_read_is_a_typed_error(tmp_path: Path) -> None:
     """A row that somebody edited is named, not passed on."""
     path = tmp_path / "results.db"
     store = SqlResults(f"sqlite:///{path}")
-    store.save_verdict(verdict())
+    store.save_verdicts([verdict()])
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE results SET verdict = '{}'")
     connection.close()

@@ -80,8 +80,7 @@ def test_a_result_is_stored_once(desk: Desk, ledger_redis: RedisServer) -> None:
     """A clerk that died before it acknowledged left work that another repeats without a trace."""
     desk.plant.submit("dented", DENT)
     desk.plant.work()
-    for entry in desk.plant.ledger.read_results("dead-clerk", 10):
-        desk.clerk._store(entry)
+    desk.clerk._store(desk.plant.ledger.read_results("dead-clerk", 10))
     heir = replace(desk.clerk, ledger=RedisLedger(ledger_redis.url, claim_idle_ms=1))
     heir.tick()
     assert len(desk.results.page(ResultFilters(), None, 10).results) == 1
@@ -112,6 +111,21 @@ def test_the_pixels_of_a_rejected_part_are_archived(desk: Desk) -> None:
     assert desk.archive.get(verdict) == data
     with pytest.raises(FrameMissing):
         desk.plant.frames.get("dented")
+
+
+def test_in_one_batch_each_frame_goes_its_own_way(desk: Desk) -> None:
+    """Archived, dropped, or gone before: what is done with one frame does not touch the others."""
+    desk.plant.submit("dented", DENT)
+    desk.plant.submit("good", GOOD)
+    desk.plant.submit("gone", DENT)
+    desk.plant.work()
+    desk.plant.frames.delete("gone")
+    desk.clerk._store(desk.plant.ledger.read_results("clerk-1", 10))
+    assert list(desk.plant.frames.ids()) == []
+    assert desk.archive.get(desk.plant.verdict("dented"))
+    for name in ("good", "gone"):
+        with pytest.raises(FrameMissing):
+            desk.archive.get(desk.plant.verdict(name))
 
 
 def test_pixels_stay_while_a_report_is_to_come(desk: Desk) -> None:
@@ -147,7 +161,7 @@ def test_a_report_that_overtakes_its_verdict_waits(desk: Desk, ledger_redis: Red
     (verdict_entry,) = desk.plant.ledger.read_results("other-clerk", 1)
     desk.clerk.tick()
     assert desk.results.page(ResultFilters(), None, 10).results == ()
-    assert desk.clerk._store(verdict_entry)
+    assert desk.clerk._store([verdict_entry])
     desk.plant.ledger.acknowledge_results([verdict_entry])
     replace(desk.clerk, ledger=impatient).tick()
     assert desk.results.get("dented").report is not None
@@ -175,7 +189,7 @@ def test_the_retention_sweep_drops_old_days(plant: Plant, tmp_path: Path) -> Non
     verdict = desk.plant.verdict("dented")
     aged = {days: _aged(verdict.creation_time, days) for days in (0, 7, 8)}
     for moment in aged.values():
-        desk.archive.put(verdict.model_copy(update={"creation_time": moment}), b"pixels")
+        desk.archive.put([(verdict.model_copy(update={"creation_time": moment}), b"pixels")])
     foreign = tmp_path / "archive" / "notes" / "mine"
     foreign.mkdir(parents=True)
     desk.clerk.sweep()
