@@ -47,6 +47,12 @@ class FusedKernels(Kernels, Protocol):
     def feed_forward(self, network: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - a FeedForward
         """`[T, H] -> [T, H]` of a FeedForward."""
 
+    def can_rotate(self, x: Tensor) -> bool:
+        """Whether `rotate` takes heads like these."""
+
+    def rotate(self, x: Tensor, cos: Tensor, sin: Tensor, *, neighbours: bool) -> Tensor:
+        """`[T, heads, D]` turned by the angles `[T, D]`; pairs are neighbours, or lie half a head apart."""
+
     def can_attend(self, queries: Tensor, keys: Tensor) -> bool:
         """Whether `attend` takes heads like these."""
 

@@ -32,9 +32,9 @@ class DecoderLayer(nn.Module):
         """`[T, hidden] -> [T, hidden]`."""
         x = x + self.self_attn(self.input_layernorm(x), rotation, layout)
         normed = self.post_attention_layernorm(x)
-        if isinstance(self.mlp, MixtureOfExperts):
-            return x + self.mlp(normed, vision_tokens)
-        return x + self.mlp(normed)
+        if isinstance(self.mlp, SwiGLU):
+            return x + self.mlp(normed)
+        return x + self.mlp(normed, vision_tokens)
 
 
 class Decoder(nn.Module):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from engine.kernels import FusedKernels, fused_kernels_for
 from engine.model.config import ModelConfig
 
 VISION_THETA = 10000.0
@@ -74,6 +75,8 @@ def text_rotation(positions: Tensor, config: ModelConfig) -> tuple[Tensor, Tenso
 
 def rotate_adjacent(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate the dims (2i, 2i+1) of `[T, heads, D]` by the angles `[T, D]`, in fp32."""
+    if (kernels := _kernels_for(x)) is not None:
+        return kernels.rotate(x, cos, sin, neighbours=True)
     wide = x.float()
     turned = torch.stack((-wide[..., 1::2], wide[..., 0::2]), dim=-1).flatten(-2)
     return (wide * cos[:, None] + turned * sin[:, None]).to(x.dtype)
@@ -101,7 +104,17 @@ def _patch_places(grid: Grid, merge: int) -> Tensor:
 
 def rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate the dims (j, j + D/2) of `[N, heads, D]` by the angles `[N, D]`, in fp32."""
+    if (kernels := _kernels_for(x)) is not None:
+        return kernels.rotate(x, cos, sin, neighbours=False)
     wide = x.float()
     first, second = wide.chunk(2, dim=-1)
     turned = torch.cat((-second, first), dim=-1)
     return (wide * cos[:, None] + turned * sin[:, None]).to(x.dtype)
+
+
+def _kernels_for(x: Tensor) -> FusedKernels | None:
+    """The kernels that rotate in one pass, where nothing has to be derived from it."""
+    kernels = fused_kernels_for(x.device)
+    if kernels is None or not kernels.can_rotate(x) or (x.requires_grad and torch.is_grad_enabled()):
+        return None
+    return kernels

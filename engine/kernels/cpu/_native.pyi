@@ -100,3 +100,16 @@ def quantize(
     values: npt.NDArray[np.int8],
     scales: npt.NDArray[np.float32],
 ) -> None: ...
+def rotate(
+    level: str,
+    threads: int,
+    x: int,
+    cosines: int,
+    sines: int,
+    stride: int,
+    tokens: int,
+    heads: int,
+    size: int,
+    neighbours: bool,
+    out: int,
+) -> None: ...

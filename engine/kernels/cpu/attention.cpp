@@ -19,4 +19,18 @@ void attend(const Kernels& kernels, Pool& pool, const Running& running, float* o
   });
 }
 
+void rotate(const Kernels& kernels, Pool& pool, const Heads& heads, float* out) {
+  constexpr int kTokensPerTask = 16;
+  pool.run((heads.tokens + kTokensPerTask - 1) / kTokensPerTask, [&](int task, int) {
+    const int end = std::min(heads.tokens, (task + 1) * kTokensPerTask);
+    for (int token = task * kTokensPerTask; token < end; ++token) {
+      const size_t angles = size_t(token) * heads.size;
+      for (int head = 0; head < heads.heads; ++head)
+        kernels.rotate(heads.x + token * heads.stride + size_t(head) * heads.size, heads.cosines + angles,
+                       heads.sines + angles, heads.size, heads.neighbours,
+                       out + (size_t(token) * heads.heads + head) * heads.size);
+    }
+  });
+}
+
 }  // namespace lynceus

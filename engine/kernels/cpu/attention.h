@@ -1,4 +1,5 @@
-// Attention of running texts: one new token each, over keys and values in blocks anywhere in a pool.
+// Attention of running texts, one new token each, over keys and values in blocks anywhere in a pool; and rotary
+// positions.
 #pragma once
 #include "kernels.h"
 #include "pool.h"
@@ -17,5 +18,18 @@ struct Running {
 
 // out [n][H][D].
 void attend(const Kernels& kernels, Pool& pool, const Running& running, float* out);
+
+// T tokens with heads of D numbers, which lie `stride` numbers apart from token to token.
+struct Heads {
+  const float* x;         // [T][heads][D]
+  const float* cosines;   // [T][D]
+  const float* sines;     // [T][D]
+  size_t stride;
+  int tokens, heads, size;
+  bool neighbours;        // whether a pair's two numbers do, or else lie half a head apart
+};
+
+// Rotary positions: out [T][heads][D].
+void rotate(const Kernels& kernels, Pool& pool, const Heads& heads, float* out);
 
 }  // namespace lynceus

@@ -149,5 +149,15 @@ void quick_gelu(const float* x, float* out) {
   }
 }
 
+void rotate(const float* x, const float* cosines, const float* sines, int size, bool neighbours, float* out) {
+  const int apart = neighbours ? 1 : size / 2;
+  for (int pair = 0; pair < size / 2; ++pair) {
+    const int a = neighbours ? 2 * pair : pair, b = a + apart;
+    const float first = x[a], second = x[b];
+    out[a] = first * cosines[a] + -second * sines[a];
+    out[b] = second * cosines[b] + first * sines[b];
+  }
+}
+
 }  // namespace
 }  // namespace lynceus

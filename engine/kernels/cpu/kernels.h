@@ -70,6 +70,8 @@ struct Kernels {
   void (*swiglu)(const float* gate, const float* up, float* out);
   // x * sigmoid(1.702 x) for kTile channels.
   void (*quick_gelu)(const float* x, float* out);
+  // One head of `size` numbers turned by its angles: the pairs are neighbours, or lie half a head apart.
+  void (*rotate)(const float* x, const float* cosines, const float* sines, int size, bool neighbours, float* out);
   // What the queries that share one key head see of a text.
   void (*attend)(const Attend& task);
   // kTile half-precision numbers to single precision.

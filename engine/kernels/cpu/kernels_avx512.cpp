@@ -12,6 +12,8 @@ constexpr int kColumns = kTile / kChannels;
 constexpr int kRow = kTile * kQuad;
 // How far ahead a row's weights are asked for, in bytes: the processor does not see so many rows as streams.
 constexpr int kAheadInRow = 2 * kBlock;
+// And the 2-bit codes of a tile: decoding keeps it too busy to look far ahead by itself.
+constexpr int kAheadInTile = 8192;
 
 inline __m512i load64(const void* from) { return _mm512_loadu_si512(from); }
 inline __m512i lanes(uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }
@@ -172,15 +174,15 @@ void multiply(const uint8_t* panel, int quads, bool, const Rows& rows, int count
   table[count - 1](panel, quads, rows, channel_scale, out);
 }
 
-// The fold, the two nibbles and their sum are not formed for one or two tokens: both nibbles are multiplied where
-// they stand, and the sum of the upper ones is divided by 16 at the end, which is exact.
+// The two nibbles and their sum are not formed for one or two tokens: the bytes 16 u + l are multiplied as they stand,
+// and so are their upper parts 16 u. What the first counts too much is 15 u, and dividing by 16 at the end is exact.
 template <int kCount, bool kLong>
 void multiply_decoded(const uint8_t* codes, uint32_t window_mask, const Rows& rows, float* out) {
   constexpr bool kApart = kCount <= 2;
   constexpr int kPart = kCount == 1 ? 8 : kCount <= 4 ? 4 : 2;
   constexpr int kXorThenAnd = 0x28;
   const Decoder<kLong> decoder(window_mask);
-  const __m512i low = lanes(layout::k_NIBBLES), high = lanes(layout::k_NIBBLES << 4);
+  const __m512i high = lanes(layout::k_NIBBLES << 4);
   unroll<kColumns / kPart>([&](auto part) LYNCEUS_INLINE {
     constexpr int first = part * kPart;
     __m512i sum[kCount][kPart], upper[kCount][kPart];
@@ -192,15 +194,19 @@ void multiply_decoded(const uint8_t* codes, uint32_t window_mask, const Rows& ro
     });
     for (int q = 0; q < kQuads; ++q) {
       __m512i values[kCount];
+      if constexpr (part == 0) {
+        _mm_prefetch(reinterpret_cast<const char*>(codes + q * kTile + kAheadInTile), _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char*>(codes + q * kTile + kAheadInTile + 64), _MM_HINT_T0);
+      }
       unroll<kCount>([&](auto r) LYNCEUS_INLINE { values[r] = broadcast(rows.values[r] + q * kQuad); });
       unroll<kPart>([&](auto c) LYNCEUS_INLINE {
         const __m512i t = decoder.product(codes + q * kTile, first + c);
         if constexpr (kApart) {
           const __m512i folded = _mm512_srli_epi32(t, layout::k_FOLD);
-          const __m512i lower = _mm512_ternarylogic_epi32(t, folded, low, kXorThenAnd);
+          const __m512i whole = _mm512_xor_si512(t, folded);
           const __m512i above = _mm512_ternarylogic_epi32(t, folded, high, kXorThenAnd);
           unroll<kCount>([&](auto r) LYNCEUS_INLINE {
-            dot(sum[r][c], lower, values[r]);
+            dot(sum[r][c], whole, values[r]);
             dot(upper[r][c], above, values[r]);
           });
         } else {
@@ -211,7 +217,10 @@ void multiply_decoded(const uint8_t* codes, uint32_t window_mask, const Rows& ro
     }
     unroll<kCount>([&](auto r) LYNCEUS_INLINE {
       unroll<kPart>([&](auto c) LYNCEUS_INLINE {
-        if constexpr (kApart) sum[r][c] = _mm512_add_epi32(sum[r][c], _mm512_srai_epi32(upper[r][c], 4));
+        if constexpr (kApart) {
+          const __m512i excess = _mm512_sub_epi32(upper[r][c], _mm512_srai_epi32(upper[r][c], 4));
+          sum[r][c] = _mm512_sub_epi32(sum[r][c], excess);
+        }
         accumulate(sum[r][c], _mm512_set1_ps(rows.scale[r]), out + r * kTile + (first + c) * kChannels);
       });
     });
@@ -321,7 +330,7 @@ void widen(const uint16_t* half, float* out) {
 }  // namespace
 
 const Kernels kAvx512{"avx512",         6,        decode, unpack,     transpose, multiply, multiply_codes,
-                      multiply_nibbles, multiply_bytes, quantize, swiglu, quick_gelu, attend,    widen};
+                      multiply_nibbles, multiply_bytes, quantize, swiglu, quick_gelu, rotate, attend, widen};
 
 }  // namespace lynceus
 #endif

@@ -125,6 +125,16 @@ void attend(const std::string& level, int threads, uintptr_t queries, uintptr_t 
   lynceus::attend(kernels, *pool, running, at<float>(out));
 }
 
+void rotate(const std::string& level, int threads, uintptr_t x, uintptr_t cosines, uintptr_t sines, size_t stride,
+            int tokens, int heads, int size, bool neighbours, uintptr_t out) {
+  const Kernels& kernels = table(level);
+  const lynceus::Heads all{at<const float>(x), at<const float>(cosines), at<const float>(sines), stride, tokens, heads,
+                           size, neighbours};
+  nb::gil_scoped_release release;
+  lynceus::PoolLease pool(threads);
+  lynceus::rotate(kernels, *pool, all, at<float>(out));
+}
+
 // All experts of one layer and modality, and the arrays they read.
 struct HeldExperts {
   lynceus::Experts experts;
@@ -216,6 +226,8 @@ NB_MODULE(_native, m) {
   m.def("attend", &attend, nb::arg("level"), nb::arg("threads"), nb::arg("queries"), nb::arg("keys"), nb::arg("values"),
         nb::arg("slots"), nb::arg("lengths"), nb::arg("texts"), nb::arg("heads"), nb::arg("key_heads"), nb::arg("size"),
         nb::arg("width"), nb::arg("out"));
+  m.def("rotate", &rotate, nb::arg("level"), nb::arg("threads"), nb::arg("x"), nb::arg("cosines"), nb::arg("sines"),
+        nb::arg("stride"), nb::arg("tokens"), nb::arg("heads"), nb::arg("size"), nb::arg("neighbours"), nb::arg("out"));
   m.def("run_experts", &run_experts, nb::arg("experts"), nb::arg("level"), nb::arg("threads"), nb::arg("x"),
         nb::arg("tokens"), nb::arg("top_k"), nb::arg("chosen"), nb::arg("weights"), nb::arg("out"));
   m.def("decode", &decode, nb::arg("level"), nb::arg("codes"), nb::arg("window_bits"), nb::arg("values"));

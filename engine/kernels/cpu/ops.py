@@ -120,6 +120,32 @@ def feed_forward(network: FeedForward, x: Tensor, level: str = BEST) -> Tensor:
     return out
 
 
+def can_rotate(x: Tensor) -> bool:
+    """Whether `rotate` takes heads `[T, heads, D]` like these: in fp32, a token's heads side by side."""
+    return x.dtype is torch.float32 and x.stride(2) == 1 and x.stride(1) == x.shape[2]
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, neighbours: bool, level: str = BEST) -> Tensor:
+    """`[T, heads, D]` turned by the angles `[T, D]`, fp32; pairs are neighbours, or lie half a head apart."""
+    cos, sin = cos.contiguous(), sin.contiguous()
+    tokens, heads, size = x.shape
+    out = torch.empty(x.shape)
+    _native.rotate(
+        level,
+        torch.get_num_threads(),
+        x.data_ptr(),
+        cos.data_ptr(),
+        sin.data_ptr(),
+        x.stride(0),
+        tokens,
+        heads,
+        size,
+        neighbours,
+        out.data_ptr(),
+    )
+    return out
+
+
 def can_attend(queries: Tensor, keys: Tensor) -> bool:
     """Whether `attend` takes heads like these: in fp32, of whole vectors."""
     return queries.dtype is torch.float32 and keys.dtype is torch.float32 and queries.shape[-1] % 16 == 0

@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-#include <exception>
+#include <chrono>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -11,7 +11,9 @@
 namespace lynceus {
 namespace {
 
-constexpr int kSpins = 2000;  // about as long as the gap between two operations of one layer
+// Longer than what a layer does between two operations, so that a helper is awake for the next.
+constexpr auto kPatience = std::chrono::microseconds(200);
+constexpr int kSpins = 64;  // between two looks at the clock
 constexpr uint64_t kOneJob = uint64_t{1} << 32;
 
 inline void relax() {
@@ -23,6 +25,19 @@ inline void relax() {
 }
 
 uint64_t job_of(uint64_t ticket) { return ticket / kOneJob; }
+
+// Waits without sleeping until something holds, for as long as patience lasts; whether it holds.
+template <class Condition>
+bool spin_until(Condition holds) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  do {
+    for (int i = 0; i < kSpins; ++i) {
+      if (holds()) return true;
+      relax();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return holds();
+}
 
 }  // namespace
 
@@ -55,12 +70,8 @@ void Pool::run(int count, const Task& task) {
   }
   while (take(job, 0)) {
   }
-  for (int spins = 0; done_ < count; ++spins) {
-    if (spins < kSpins)
-      relax();
-    else
-      std::this_thread::yield();
-  }
+  const auto all_done = [&] { return done_ >= count; };
+  while (!spin_until(all_done)) std::this_thread::yield();
 }
 
 bool Pool::take(uint64_t job, int worker) {
@@ -76,11 +87,11 @@ bool Pool::take(uint64_t job, int worker) {
 void Pool::help(int worker) {
   uint64_t seen = 0;
   while (!closing_) {
-    for (int spins = 0; job_of(ticket_) == seen && spins < kSpins && !closing_; ++spins) relax();
-    if (job_of(ticket_) == seen) {
+    const auto called = [&] { return job_of(ticket_) != seen || closing_; };
+    if (!spin_until(called)) {
       std::unique_lock<std::mutex> lock(mutex_);
       ++sleepers_;
-      wake_.wait(lock, [&] { return job_of(ticket_) != seen || closing_; });
+      wake_.wait(lock, called);
       --sleepers_;
     }
     seen = job_of(ticket_);

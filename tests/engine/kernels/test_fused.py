@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from engine.kernels.cpu import ops
+from engine.model.rope import rotate_adjacent, rotate_halves
 from engine.model.vision import quick_gelu
 from engine.quant.groups import encode_groups
 from engine.quant.rows import encode_rows
@@ -98,6 +99,31 @@ def test_layers_that_do_not_fit_one_another_are_refused() -> None:
     wrong = ops.FeedForward(eight_bits(2, 128, 128), up, eight_bits(1, 128, 256), 128)
     with pytest.raises(ValueError, match="gate and up must have one shape"):
         ops.feed_forward(wrong, draw(2, 1, 128))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=seeds,
+    count=st.integers(0, 40),
+    heads=st.integers(1, 3),
+    pairs=st.integers(1, 40),
+    neighbours=st.booleans(),
+    apart=st.booleans(),
+)
+def test_heads_are_turned_to_the_same_bits(
+    level: str, seed: int, count: int, heads: int, pairs: int, neighbours: bool, apart: bool
+) -> None:
+    """In one pass, whether the tokens lie side by side or are parts of longer rows."""
+    size = 2 * pairs
+    x = draw(seed, count, heads * (2 if apart else 1), size)[:, :heads]
+    cos, sin = draw(seed + 1, count, size), draw(seed + 2, count, size)
+
+    found = ops.rotate(x, cos, sin, neighbours=neighbours, level=level)
+
+    # With gradients asked for, the model rotates step by step.
+    reference = rotate_adjacent if neighbours else rotate_halves
+    assert torch.equal(found, reference(x.clone().requires_grad_(), cos, sin).detach())
 
 
 def attended(queries: Tensor, keys: Tensor, values: Tensor, slots: Tensor, length: int) -> Tensor:
