@@ -92,7 +92,7 @@ class Comparison:
 
 
 def compare(comparison: Comparison, repeats: int) -> None:
-    """Print each repeat's ratios, and their medians."""
+    """Print each repeat's ratios, and their medians and ranges."""
     for share in (HALF, NEARLY_ALL):
         slower, advancing = [], []
         for seed in range(repeats):
@@ -108,8 +108,10 @@ def compare(comparison: Comparison, repeats: int) -> None:
                 flush=True,
             )
         print(
-            f"load {share:.0%}: verdict p99 {statistics.median(slower):.2f} x its value without reports; "
-            f"reports advance at {statistics.median(advancing):.0%} of their speed without verdicts"
+            f"load {share:.0%}, median and range of {repeats}: verdict p99 {statistics.median(slower):.2f} x "
+            f"({min(slower):.2f} to {max(slower):.2f}) its value without reports; reports advance at "
+            f"{statistics.median(advancing):.0%} ({min(advancing):.0%} to {max(advancing):.0%}) of their speed "
+            "without verdicts"
         )
 
 

@@ -25,7 +25,8 @@ class Job(ABC, Generic[Result]):
     """A request, its future, and when things happened to it; moments are those of `time.monotonic()`.
 
     `number` is its place among all requests. Of its tokens the first `computed` have their keys and values in
-    `blocks`; `features` are those of its images that its prompt still needs.
+    `blocks`; `features` are those of its images that its prompt still needs. It was `sent_away` last when it
+    had so many tokens, 0 if never.
     """
 
     prompt: EncodedPrompt
@@ -40,6 +41,7 @@ class Job(ABC, Generic[Result]):
     blocks: list[int] = field(default_factory=list)
     computed: int = 0
     reused: int = 0
+    sent_away: int = 0
     features: dict[bytes, Tensor] = field(default_factory=dict)
 
     @property
@@ -56,6 +58,11 @@ class Job(ABC, Generic[Result]):
     @abstractmethod
     def tail(self) -> int:
         """The last tokens, which are computed in one piece and whose logits it reads."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether it was sent away and has written nothing since: it keeps its blocks until it has."""
+        return self.length <= self.sent_away
 
     @property
     def reserved(self) -> int:

@@ -154,16 +154,18 @@ class Loop:
             step = decide(self._queues.state(self._executor.blocks, self._limits), self._limits)
             queue = self._queues[step.priority]
             reading, writing = queue.readers(step.read), queue.writers(step.write)
-            self._queues.note(step)
         assert step, "a request that fits waits for ever"
         if step.preempt is not None:
             self._preempt(step.preempt)
             return
         for job, _ in reading:
             self._start(job)
+        start = time.monotonic()
         with self._steps.step(step):
             for job, logits in self._executor.read(reading) if reading else self._executor.write(writing):
                 self._go_on(job, logits)
+        with self._changed:
+            self._queues.note(step, time.monotonic() - start)
 
     def _start(self, job: AnyJob) -> None:
         if job.started is None:
@@ -176,6 +178,7 @@ class Loop:
             queue = self._queues[Priority.REPORT]
             job = next(job for job in queue.jobs if job.number == number)
             self._executor.release(job)
+            job.sent_away = job.length
             queue.add(job)
             queue.statistics.preempted()
 

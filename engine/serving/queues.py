@@ -8,7 +8,7 @@ from engine.serving.blocks import Blocks
 from engine.serving.executor import blocks_for
 from engine.serving.jobs import AnyJob, WriteJob, check_deadline
 from engine.serving.requests import Priority, PriorityStats
-from engine.serving.scheduler import Lane, Limits, Running, State, Step, Waiting
+from engine.serving.scheduler import Lane, Limits, Running, State, Step, Waiting, owed_after
 from engine.serving.statistics import LaneStatistics
 
 
@@ -79,7 +79,7 @@ class Queues(dict[Priority, Queue]):
 
     def __init__(self) -> None:
         super().__init__({priority: Queue() for priority in Priority})
-        self._verdict_steps = 0
+        self._owed = 0.0
 
     @property
     def jobs(self) -> list[AnyJob]:
@@ -89,13 +89,12 @@ class Queues(dict[Priority, Queue]):
     def state(self, blocks: Blocks, limits: Limits) -> State:
         """What the scheduler decides from."""
         verdicts, reports = (self[priority].lane(blocks, limits) for priority in Priority)
-        return State(verdicts, reports, blocks.free, self._verdict_steps)
+        return State(verdicts, reports, blocks.free, self._owed)
 
-    def note(self, step: Step) -> None:
-        """Remember the step that is carried out."""
-        if step.preempt is None:
-            self[step.priority].note(step)
-            self._verdict_steps = self._verdict_steps + 1 if step.priority is Priority.VERDICT else 0
+    def note(self, step: Step, seconds: float) -> None:
+        """Remember a step that was carried out, and how long it took."""
+        self[step.priority].note(step)
+        self._owed = owed_after(self._owed, step.priority, seconds)
 
 
 def reason_to_drop(job: AnyJob) -> EngineError | None:
@@ -110,7 +109,8 @@ def reason_to_drop(job: AnyJob) -> EngineError | None:
 
 def _waiting(job: AnyJob, blocks: Blocks) -> Waiting:
     if job.blocks:
-        return Waiting(job.number, job.length - job.computed, job.tail, blocks=0, begun=True)
+        left = job.length - job.computed
+        return Waiting(job.number, left, job.tail, blocks=0, begun=True, stays=job.stays)
     return Waiting(
         job.number,
         job.length - len(blocks.found(job.shareable)) * BLOCK_TOKENS,
@@ -120,4 +120,4 @@ def _waiting(job: AnyJob, blocks: Blocks) -> Waiting:
 
 
 def _running(job: WriteJob) -> Running:
-    return Running(job.number, max(0, blocks_for(job.computed + 1) - len(job.blocks)))
+    return Running(job.number, max(0, blocks_for(job.computed + 1) - len(job.blocks)), job.stays)

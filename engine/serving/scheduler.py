@@ -1,23 +1,28 @@
 """Decides what the device does next: a function of what waits, what runs, and what is free.
 
-Verdicts go first; reports get a stated share. A long prompt is computed in pieces, so that no step takes
-much longer than the others. When blocks run out, reports give theirs back, the latest first, and are computed
-again later; verdicts never do.
+Verdicts go first; reports get a stated share of the time. A long prompt is computed in pieces, so that no
+step takes much longer than the others. When blocks run out, reports give theirs back, the latest first, and
+are computed again later; verdicts never do. Who gave way keeps its blocks the next time, until it has
+advanced.
 """
 
 from dataclasses import dataclass, field
 
 from engine.serving.requests import Priority
 
-VERDICT_STEPS = 4
-"""So many steps of verdicts in a row at most, while a report waits for one of its own: a fifth is theirs."""
+REPORT_SHARE = 0.1
+"""Seconds that reports get for each second of verdicts, however many verdicts wait."""
+
+CREDIT_SECONDS = 1.0
+"""What reports did while no verdict wanted the device counts against the next so many seconds of verdicts."""
 
 
 @dataclass(frozen=True)
 class Waiting:
     """A request whose prompt is not whole: tokens to compute, the last `tail` of them at once.
 
-    It takes `blocks` free blocks to go on; one that has `begun` holds all that it needs.
+    It takes `blocks` free blocks to go on; one that has `begun` holds all that it needs. One that `stays`
+    gave way before and has not advanced since.
     """
 
     number: int
@@ -25,14 +30,16 @@ class Waiting:
     tail: int
     blocks: int
     begun: bool = False
+    stays: bool = False
 
 
 @dataclass(frozen=True)
 class Running:
-    """A request that writes; its next token takes `blocks` free blocks."""
+    """A request that writes; its next token takes `blocks` free blocks, and `stays` is as in Waiting."""
 
     number: int
     blocks: int
+    stays: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,12 @@ class Lane:
 
 @dataclass(frozen=True)
 class State:
-    """All that a decision depends on; `verdict_steps` are those since a report last had one."""
+    """All that a decision depends on; `owed` are the seconds that reports have yet to get."""
 
     verdicts: Lane
     reports: Lane
     free_blocks: int
-    verdict_steps: int = 0
+    owed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,9 +89,19 @@ def decide(state: State, limits: Limits) -> Step:
     A step that sends a report away does nothing else: what others need is seen anew when its blocks are free.
     """
     verdicts, reports = Priority.VERDICT, Priority.REPORT
-    order = (reports, verdicts) if state.verdict_steps >= VERDICT_STEPS else (verdicts, reports)
-    first, second = order
+    first, second = (reports, verdicts) if state.owed > 0 else (verdicts, reports)
     return _step(first, state, limits) or _step(second, state, limits)
+
+
+def owed_after(owed: float, priority: Priority, seconds: float) -> float:
+    """What reports are owed once a step of so many seconds was given to one priority.
+
+    As long as they can go on at every step, they get REPORT_SHARE of the seconds of verdicts over any
+    stretch, less that of CREDIT_SECONDS and of one step. What they could not use is not saved up.
+    """
+    if priority is Priority.VERDICT:
+        return min(owed + REPORT_SHARE * seconds, REPORT_SHARE * max(CREDIT_SECONDS, seconds))
+    return max(owed - seconds, -REPORT_SHARE * CREDIT_SECONDS)
 
 
 def _step(priority: Priority, state: State, limits: Limits) -> Step:
@@ -138,7 +155,13 @@ def piece_of(tokens: int, tail: int, budget: int) -> int:
 
 
 def _give_way(priority: Priority, state: State) -> Step:
-    """Send the latest report away that holds blocks."""
-    begun = [job.number for job in state.reports.waiting if job.begun]
-    holders = begun + [job.number for job in state.reports.running]
-    return Step(priority, preempt=max(holders, default=None))
+    """Send the latest report away that holds blocks, but none that stays where another can go.
+
+    Where all stay, a verdict waits until one of them has advanced, and has the reports' next steps for that;
+    a report that wants their blocks itself cannot wait.
+    """
+    holders = [job for job in state.reports.waiting if job.begun] + list(state.reports.running)
+    leaving = [job.number for job in holders if not job.stays]
+    if not leaving and priority is Priority.REPORT:
+        leaving = [job.number for job in holders]
+    return Step(priority, preempt=max(leaving, default=None))

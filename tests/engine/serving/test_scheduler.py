@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.serving.requests import Priority
-from engine.serving.scheduler import VERDICT_STEPS, Lane, Limits, Running, State, Step, Waiting, decide
+from engine.serving.scheduler import Lane, Limits, Running, State, Step, Waiting, decide
 
 LIMITS = Limits(batch=4, verdict_tokens=100, report_tokens=25)
 PLENTY = 1000
@@ -55,17 +55,12 @@ def test_only_the_first_prompt_of_a_step_is_cut() -> None:
     assert step(State(lane, Lane(), PLENTY)).read == {1: 60}
 
 
-def test_reports_get_their_share_of_a_stream_of_verdicts() -> None:
-    """One step in five is theirs, however many verdicts wait."""
-    state = State(Lane((verdict(9),)), Lane((), (Running(1, 0), Running(2, 0))), PLENTY)
-    lanes = []
-    for _ in range(20):
-        decision = step(state)
-        lanes.append(decision.priority)
-        is_verdict = decision.priority is Priority.VERDICT
-        state = replace(state, verdict_steps=state.verdict_steps + 1 if is_verdict else 0)
-    assert lanes.count(Priority.REPORT) == 20 // (VERDICT_STEPS + 1)
-    assert lanes[:VERDICT_STEPS] == [Priority.VERDICT] * VERDICT_STEPS
+def test_reports_go_first_while_they_are_owed_time() -> None:
+    """However many verdicts wait; and where reports have nothing to do, verdicts go on."""
+    owed = State(Lane((verdict(9),)), Lane((), (Running(1, 0),)), PLENTY, owed=0.01)
+    assert step(owed) == Step(Priority.REPORT, write=(1,))
+    assert step(replace(owed, owed=0.0)).priority is Priority.VERDICT
+    assert step(replace(owed, reports=Lane())).priority is Priority.VERDICT
 
 
 def test_reading_a_report_never_holds_up_those_that_write_twice() -> None:
@@ -84,11 +79,24 @@ def test_the_latest_report_gives_way_to_a_verdict() -> None:
     assert step(writing) == Step(Priority.VERDICT, write=(1,))
 
 
+def test_a_report_that_gave_way_stays_until_it_has_advanced() -> None:
+    """Another goes in its place; where all stay, the verdict waits for the reports' next step."""
+    stays, goes = Running(7, 0, stays=True), Running(2, 0)
+    waiting = Lane((verdict(9, blocks=5),))
+    assert step(State(waiting, Lane((), (goes, stays)), free_blocks=4)).preempt == 2
+    alone = State(waiting, Lane((), (stays,)), free_blocks=4)
+    assert step(alone) == Step(Priority.REPORT, write=(7,))
+    reading = Lane((replace(report(8, begun=True), stays=True),))
+    assert step(replace(alone, reports=reading)) == Step(Priority.REPORT, read={8: 25})
+
+
 def test_a_report_that_finds_no_block_sends_a_later_one_away() -> None:
     """The last of all is the one that wants the block."""
     state = State(Lane(), Lane((), (Running(1, 1), Running(2, 1))), free_blocks=1)
     assert step(state) == Step(Priority.REPORT, preempt=2)
     assert step(State(Lane(), Lane((), (Running(1, 1),)), 0)).preempt == 1
+    both = (Running(1, 1, stays=True), Running(2, 1, stays=True))
+    assert step(State(Lane(), Lane((), both), free_blocks=1)).preempt == 2
 
 
 def test_a_report_waits_for_blocks_and_sends_nobody_away() -> None:
@@ -118,11 +126,14 @@ def states(draw: st.DrawFn) -> State:
                 tail=draw(st.integers(1, 7)),
                 blocks=0 if begun else draw(st.integers(1, 9)),
                 begun=begun,
+                stays=begun and not is_verdict and draw(st.booleans()),
             )
             for begun in draw(st.lists(st.booleans(), min_size=count, max_size=count))
         )
         need = st.integers(0, 0 if is_verdict else 1)
-        running = tuple(Running(next(numbers), draw(need)) for _ in range(draw(st.integers(0, 4))))
+        stays = st.just(value=False) if is_verdict else st.booleans()
+        writing = range(draw(st.integers(0, 4)))
+        running = tuple(Running(next(numbers), draw(need), draw(stays)) for _ in writing)
         return Lane(waiting, running, draw(st.booleans()))
 
     verdicts, reports = lane(is_verdict=True), lane(is_verdict=False)
@@ -130,7 +141,7 @@ def states(draw: st.DrawFn) -> State:
         verdicts.running or reports.running
     )
     free = draw(st.integers(9 if nobody_holds else 0, 30))
-    return State(verdicts, reports, free, draw(st.integers(0, 9)))
+    return State(verdicts, reports, free, draw(st.floats(-1, 1)))
 
 
 @given(states())

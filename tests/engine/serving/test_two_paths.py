@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from engine import Completion, DeadlinePassed, Engine, EngineConfig, Priority, Scores
 from engine.model.cache import BLOCK_TOKENS
-from engine.serving.scheduler import VERDICT_STEPS
 from tests.engine.serving.traffic import PROMPTS, Alone, Ask, Stepped
 
 STARTER = Path(__file__).resolve().parents[3] / "models" / "starter"
@@ -152,16 +151,19 @@ def test_a_beginning_is_shared_within_one_step(checkpoint: Path, alone: Alone) -
     assert stats.verdicts.reused_tokens > 0
 
 
-def test_reports_advance_under_a_stream_of_verdicts(tiny_checkpoint: Path) -> None:
-    """Verdicts wait at every step; two reports still write a token in every fifth."""
-    stepped = Stepped(Engine(EngineConfig(tiny_checkpoint, device="cpu", max_batch=2)))
-    reports = [Ask(n, tokens=4, temperature=1.0).of(stepped.engine) for n in range(2)]
-    verdicts = []
+def test_reports_end_under_a_stream_of_verdicts(tight: Stepped, alone: Alone) -> None:
+    """They wait at every step and want the blocks that reports hold; each report is written all the same."""
+    asks = [Ask(n, tokens=4, temperature=1.0) for n in (4, 5)]
+    reports = [ask.of(tight.engine) for ask in asks]
+    verdicts: list[Future[Scores] | Future[Completion]] = []
+    before = tight.engine.stats().reports.preemptions
     while not all(report.done() for report in reports):
-        verdicts += [Ask(n, classes=0, priority=Priority.VERDICT).of(stepped.engine) for n in range(4)]
-        stepped.go(1)
-        assert stepped.engine.stats().verdicts.unfinished > 0
-        assert stepped.engine.stats().steps <= (VERDICT_STEPS + 1) * (len(reports) + 4)
+        if tight.engine.stats().verdicts.unfinished < 2:
+            verdicts += [Ask(n, classes=0, priority=Priority.VERDICT).of(tight.engine) for n in range(4)]
+        tight.go(1)
+    assert tight.engine.stats().reports.preemptions > before
     for verdict in verdicts:
         verdict.cancel()
-    stepped.finish()
+    tight.finish()
+    for ask, report in zip(asks, reports, strict=True):
+        alone.check(ask, report.result(1))
