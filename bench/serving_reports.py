@@ -110,8 +110,8 @@ def compare(comparison: Comparison, repeats: int) -> None:
         print(
             f"load {share:.0%}, median and range of {repeats}: verdict p99 {statistics.median(slower):.2f} x "
             f"({min(slower):.2f} to {max(slower):.2f}) its value without reports; reports advance at "
-            f"{statistics.median(advancing):.0%} ({min(advancing):.0%} to {max(advancing):.0%}) of their speed "
-            "without verdicts"
+            f"{statistics.median(advancing):.0%} ({min(advancing):.0%} to {max(advancing):.0%}) "
+            "of their speed without verdicts"
         )
 
 
