@@ -1,5 +1,6 @@
 """The model and everything that makes it fast: `Engine` scores choices and writes reports."""
 
+import engine.process  # noqa: F401 - before torch is loaded
 from engine.errors import (
     CacheCorrupt,
     CheckpointInvalid,

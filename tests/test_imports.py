@@ -51,6 +51,9 @@ OUTSIDE_ONLY_IN: dict[str, tuple[str, ...]] = {
 }
 """Where a package of others may be imported at all."""
 
+WRITES_FOR_TORCH = "engine/process.py"
+"""Tells OpenMP how to wait, which nothing but the environment can; it reads nothing."""
+
 ENVIRONMENT_READERS = {"environ", "environb", "getenv", "putenv"}
 
 
@@ -191,7 +194,7 @@ def test_only_settings_modules_read_the_environment() -> None:
     reads = [
         f"{path}:{line}"
         for path in python_files(*PACKAGES)
-        if not is_settings_module(path)
+        if not is_settings_module(path) and not str(path).endswith(WRITES_FOR_TORCH)
         for line in environment_reads(syntax_tree(path))
     ]
     assert reads == []

@@ -16,6 +16,7 @@ from engine.model.checkpoint import load
 from engine.model.config import ModelConfig
 from engine.model.tensors import digest_of
 from engine.model.tokenizer import THINK_END
+from engine.process import keep_memory
 from engine.serving.blocks import Blocks
 from engine.serving.choices import ChoiceTrie, choice_trie
 from engine.serving.device import keep_compiled, resolve_device, resolve_dtype
@@ -55,6 +56,8 @@ class Engine:
     def __init__(self, config: EngineConfig) -> None:
         device = resolve_device(config.device)
         keep_compiled(device, Path(config.kernel_cache))
+        if device.type == "cpu":
+            keep_memory()
         dtype = resolve_dtype(config.dtype, device)
         if config.threads is not None:
             torch.set_num_threads(config.threads)
