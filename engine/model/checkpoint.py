@@ -17,6 +17,7 @@ from engine.model.names import Piece, pieces_of, stack_name
 from engine.model.network import ErnieVL
 from engine.model.placement import place
 from engine.model.tensors import LISTED, MANIFEST, MANIFEST_VERSION, Manifest, StoredTensors, read_json
+from engine.process import bring_in
 
 Progress = Callable[[int, int], None]
 """Told after each parameter how many elements of how many are loaded."""
@@ -44,7 +45,9 @@ def load(
     for name, parameter in list(network.named_parameters()):
         kind = torch.float32 if ".router." in name else dtype
         if (whole := _whole(plan[name], stored)) is not None:
-            parts = {suffix: part.to(device) for suffix, part in stored.parts(whole.key, whole.shape).items()}
+            parts = {
+                suffix: _moved(part, device) for suffix, part in stored.parts(whole.key, whole.shape).items()
+            }
             place(network, name, stored.format_of(whole.key), parts, stored.manifest.window_bits)
         else:
             _replace(network, name, _filled(plan[name], tuple(parameter.shape), stored, kind, device))
@@ -53,6 +56,13 @@ def load(
             progress(done, network.weight_count)
     fuse(network)
     return network.eval()
+
+
+def _moved(part: Tensor, device: torch.device | str) -> Tensor:
+    moved = part.to(device)
+    if moved.device.type == "cpu":
+        bring_in(moved)
+    return moved
 
 
 def _whole(pieces: Sequence[Piece], stored: StoredTensors) -> Piece | None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 SECOND_PASS = """
 import resource
@@ -22,6 +23,25 @@ passes()
 print(faults() - before)
 """
 
+MAPPED = """
+import resource, sys
+import engine.process
+import torch
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+size = 64 << 20
+mapped = torch.from_file(sys.argv[1], shared=True, size=size, dtype=torch.uint8)
+other = torch.from_file(sys.argv[2], shared=True, size=size, dtype=torch.uint8)
+engine.process.bring_in(mapped[100:])
+before = faults()
+mapped.max()
+between = faults()
+other.max()
+print(between - before, faults() - between)
+"""
+
 ORDER = """
 import builtins, os, sys
 plain = builtins.__import__
@@ -34,9 +54,9 @@ import engine
 """
 
 
-def run(program: str, **environment: str) -> str:
+def run(program: str, *arguments: str, **environment: str) -> str:
     """What a Python program prints."""
-    command = [sys.executable, "-c", program]
+    command = [sys.executable, "-c", program, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.strip()
 
 
@@ -53,3 +73,13 @@ def test_a_wait_policy_of_the_user_stays() -> None:
 def test_memory_that_a_pass_gives_back_serves_the_next() -> None:
     """Eight megabytes are two thousand pages, and each pass takes them twice."""
     assert int(run(SECOND_PASS)) < 500
+
+
+def test_pages_that_were_brought_in_do_not_fault(tmp_path: Path) -> None:
+    """The first verdict would otherwise pay for mapping gigabytes of weights, as the other file does here."""
+    for name in ("mapped", "other"):
+        (tmp_path / name).write_bytes(bytes(64 << 20))
+
+    brought_in, untouched = map(int, run(MAPPED, str(tmp_path / "mapped"), str(tmp_path / "other")).split())
+
+    assert brought_in * 4 < untouched
