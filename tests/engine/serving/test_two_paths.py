@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.serving_peer import write_plain
 from engine import Completion, DeadlinePassed, Engine, EngineConfig, Priority, Scores
 from engine.model.cache import BLOCK_TOKENS
 from tests.engine.serving.traffic import PROMPTS, Alone, Ask, Stepped
@@ -52,10 +53,18 @@ events = st.builds(
 )
 
 
-@pytest.fixture(scope="module", params=["tiny", "starter"])
-def checkpoint(request: pytest.FixtureRequest, tiny_checkpoint: Path) -> Path:
-    """A random network in fp32, and the compressed one that ships."""
-    return tiny_checkpoint if request.param == "tiny" else STARTER
+@pytest.fixture(scope="session")
+def plain_starter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of the starter as plain fp32."""
+    directory = tmp_path_factory.mktemp("starter-fp32")
+    write_plain(STARTER, directory)
+    return directory
+
+
+@pytest.fixture(scope="module", params=["tiny", "starter in fp32", "starter"])
+def checkpoint(request: pytest.FixtureRequest, tiny_checkpoint: Path, plain_starter: Path) -> Path:
+    """A random network and the trained one, in fp32, and the compressed one that ships."""
+    return {"tiny": tiny_checkpoint, "starter in fp32": plain_starter, "starter": STARTER}[request.param]
 
 
 @pytest.fixture(scope="module")
