@@ -14,11 +14,11 @@ void Activations::resize(int tokens, int rows) {
   sums_.resize(count * (kBlock / kGroup));
 }
 
-void Activations::quantize(const Kernels& kernels, Pool& pool, const float* x, int tokens, int rows,
+void Activations::quantize(const Kernels& kernels, const Pool& pool, const float* x, int tokens, int rows,
                            const int8_t* signs) {
   resize(tokens, rows);
   constexpr int kTokensPerTask = 8;
-  pool.run((tokens + kTokensPerTask - 1) / kTokensPerTask, [&](int task, int) {
+  pool.run((tokens + kTokensPerTask - 1) / kTokensPerTask, [&](int task) {
     const int end = std::min(tokens, (task + 1) * kTokensPerTask);
     for (int token = task * kTokensPerTask; token < end; ++token)
       quantize_token(kernels, x + size_t(token) * rows, token, rows, signs);

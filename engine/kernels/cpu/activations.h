@@ -19,7 +19,7 @@ class Activations {
   int32_t* sums(int token, int block) { return sums_.data() + (size_t(token) * blocks_ + block) * (kBlock / kGroup); }
 
   // Quantizes x [T][K], rotated where signs [K] are given; needs K a multiple of kBlock then.
-  void quantize(const Kernels& kernels, Pool& pool, const float* x, int tokens, int rows, const int8_t* signs);
+  void quantize(const Kernels& kernels, const Pool& pool, const float* x, int tokens, int rows, const int8_t* signs);
 
  private:
   void quantize_token(const Kernels& kernels, const float* x, int token, int rows, const int8_t* signs);

@@ -1,12 +1,13 @@
 #include "attention.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace lynceus {
 
-void attend(const Kernels& kernels, Pool& pool, const Running& running, float* out) {
+void attend(const Kernels& kernels, const Pool& pool, const Running& running, float* out) {
   const int together = running.heads / running.key_heads;
-  pool.run(running.texts * running.key_heads, [&](int task, int) {
+  pool.run(running.texts * running.key_heads, [&](int task) {
     thread_local std::vector<float> weights;
     const int text = task / running.key_heads, head = task % running.key_heads;
     const int length = static_cast<int>(running.lengths[text]);
@@ -19,9 +20,9 @@ void attend(const Kernels& kernels, Pool& pool, const Running& running, float* o
   });
 }
 
-void rotate(const Kernels& kernels, Pool& pool, const Heads& heads, float* out) {
+void rotate(const Kernels& kernels, const Pool& pool, const Heads& heads, float* out) {
   constexpr int kTokensPerTask = 16;
-  pool.run((heads.tokens + kTokensPerTask - 1) / kTokensPerTask, [&](int task, int) {
+  pool.run((heads.tokens + kTokensPerTask - 1) / kTokensPerTask, [&](int task) {
     const int end = std::min(heads.tokens, (task + 1) * kTokensPerTask);
     for (int token = task * kTokensPerTask; token < end; ++token) {
       const size_t angles = size_t(token) * heads.size;

@@ -17,7 +17,7 @@ struct Running {
 };
 
 // out [n][H][D].
-void attend(const Kernels& kernels, Pool& pool, const Running& running, float* out);
+void attend(const Kernels& kernels, const Pool& pool, const Running& running, float* out);
 
 // T tokens with heads of D numbers, which lie `stride` numbers apart from token to token.
 struct Heads {
@@ -30,6 +30,6 @@ struct Heads {
 };
 
 // Rotary positions: out [T][heads][D].
-void rotate(const Kernels& kernels, Pool& pool, const Heads& heads, float* out);
+void rotate(const Kernels& kernels, const Pool& pool, const Heads& heads, float* out);
 
 }  // namespace lynceus

@@ -116,7 +116,7 @@ void combine(const Workspace& work, int hidden, int token, int top_k, float* out
   }
 }
 
-void run_some(const Kernels& kernels, Pool& pool, const Experts& experts, const Routed& routed, const float* x,
+void run_some(const Kernels& kernels, const Pool& pool, const Experts& experts, const Routed& routed, const float* x,
               float* out) {
   static Workspace work;
   const int pairs = routed.tokens * routed.top_k, hidden = experts.hidden(), size = experts.size();
@@ -127,12 +127,12 @@ void run_some(const Kernels& kernels, Pool& pool, const Experts& experts, const 
   const auto& segments = work.plan.segments;
   const auto each = [&](int tiles, auto step) {
     pool.run(static_cast<int>(segments.size()) * tiles,
-             [&](int task, int) { step(kernels, experts, work, segments[task / tiles], task % tiles); });
+             [&](int task) { step(kernels, experts, work, segments[task / tiles], task % tiles); });
   };
   each(size / kTile, gate_and_up);
   each(hidden / kTile, down);
   constexpr int kTokensPerTask = 8;
-  pool.run((routed.tokens + kTokensPerTask - 1) / kTokensPerTask, [&](int task, int) {
+  pool.run((routed.tokens + kTokensPerTask - 1) / kTokensPerTask, [&](int task) {
     const int end = std::min(routed.tokens, (task + 1) * kTokensPerTask);
     for (int t = task * kTokensPerTask; t < end; ++t) combine(work, hidden, t, routed.top_k, out + size_t(t) * hidden);
   });
@@ -140,7 +140,7 @@ void run_some(const Kernels& kernels, Pool& pool, const Experts& experts, const 
 
 }  // namespace
 
-void run_experts(const Kernels& kernels, Pool& pool, const Experts& experts, const Routed& routed, const float* x,
+void run_experts(const Kernels& kernels, const Pool& pool, const Experts& experts, const Routed& routed, const float* x,
                  float* out) {
   const int hidden = experts.hidden();
   for (int first = 0; first < routed.tokens; first += kMostTokens) {

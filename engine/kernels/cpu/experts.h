@@ -26,7 +26,7 @@ struct Routed {
 };
 
 // out [T][H]: for each token the weighted sum over its experts, added in ascending order of the expert.
-void run_experts(const Kernels& kernels, Pool& pool, const Experts& experts, const Routed& routed, const float* x,
+void run_experts(const Kernels& kernels, const Pool& pool, const Experts& experts, const Routed& routed, const float* x,
                  float* out);
 
 }  // namespace lynceus

@@ -48,7 +48,7 @@ void inner_tile(const Kernels& kernels, const FeedForward& network, int tile, Ac
 
 }  // namespace
 
-void feed_forward(const Kernels& kernels, Pool& pool, const FeedForward& network, const float* x, int tokens,
+void feed_forward(const Kernels& kernels, const Pool& pool, const FeedForward& network, const float* x, int tokens,
                   float* out) {
   static Activations input, inner;  // pools are leased to one operation at a time, and so is its scratch
   static std::vector<int> all;
@@ -57,7 +57,7 @@ void feed_forward(const Kernels& kernels, Pool& pool, const FeedForward& network
   all.resize(tokens);
   std::iota(all.begin(), all.end(), 0);
   const int part = tokens_per_part(tokens), tiles = network.up->tiles();
-  pool.run(tiles * ((tokens + part - 1) / part), [&](int task, int) {
+  pool.run(tiles * ((tokens + part - 1) / part), [&](int task) {
     const int first = task / tiles * part;
     inner_tile(kernels, network, task % tiles, input, all.data() + first, std::min(part, tokens - first), inner);
   });

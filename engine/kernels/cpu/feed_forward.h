@@ -14,7 +14,7 @@ struct FeedForward {
 };
 
 // out [T][H] of x [T][H].
-void feed_forward(const Kernels& kernels, Pool& pool, const FeedForward& network, const float* x, int tokens,
+void feed_forward(const Kernels& kernels, const Pool& pool, const FeedForward& network, const float* x, int tokens,
                   float* out);
 
 }  // namespace lynceus

@@ -165,7 +165,7 @@ void multiply_tile(const Kernels& kernels, const Matrix& m, int tile, Activation
     for (int n = 0; n < kTile; ++n) out[size_t(i) * kTile + n] *= scales[n];
 }
 
-void multiply(const Kernels& kernels, Pool& pool, const std::vector<Product>& products, Activations& activations) {
+void multiply(const Kernels& kernels, const Pool& pool, const std::vector<Product>& products, Activations& activations) {
   static std::vector<int> all;  // pools are leased to one operation at a time, and so is its scratch
   static std::vector<Part> parts;
   const int tokens = activations.tokens(), most = tokens_per_part(tokens);
@@ -176,7 +176,7 @@ void multiply(const Kernels& kernels, Pool& pool, const std::vector<Product>& pr
     for (const Product& product : products)
       for (int tile = 0; tile < product.matrix->tiles(); ++tile)
         parts.push_back({&product, tile, first, std::min(most, tokens - first)});
-  pool.run(static_cast<int>(parts.size()), [&](int task, int) {
+  pool.run(static_cast<int>(parts.size()), [&](int task) {
     const Part& part = parts[task];
     thread_local Scratch scratch;
     thread_local std::vector<float> results;
@@ -187,7 +187,7 @@ void multiply(const Kernels& kernels, Pool& pool, const std::vector<Product>& pr
   });
 }
 
-void linear(const Kernels& kernels, Pool& pool, const std::vector<Product>& products, const int8_t* signs,
+void linear(const Kernels& kernels, const Pool& pool, const std::vector<Product>& products, const int8_t* signs,
             const float* x, int tokens) {
   static Activations activations;  // as in `multiply`
   activations.quantize(kernels, pool, x, tokens, products.front().matrix->rows, signs);

@@ -46,10 +46,10 @@ struct Product {
 };
 
 // out = activations W^T + bias, of several matrices with the same input rows.
-void multiply(const Kernels& kernels, Pool& pool, const std::vector<Product>& products, Activations& activations);
+void multiply(const Kernels& kernels, const Pool& pool, const std::vector<Product>& products, Activations& activations);
 
 // The same for x [T][K]; `signs` [K] rotate x first, or are null.
-void linear(const Kernels& kernels, Pool& pool, const std::vector<Product>& products, const int8_t* signs,
+void linear(const Kernels& kernels, const Pool& pool, const std::vector<Product>& products, const int8_t* signs,
             const float* x, int tokens);
 
 }  // namespace lynceus

@@ -1,58 +1,44 @@
-// The threads that share the work of one operation at a time.
+// The threads that share the work of one operation at a time: OpenMP's, which are torch's own, so that the two never
+// compete for a core.
 #pragma once
-#include <atomic>
-#include <condition_variable>
-#include <cstdint>
-#include <functional>
-#include <memory>
 #include <mutex>
-#include <thread>
-#include <vector>
 
 namespace lynceus {
 
-// `threads - 1` helpers that live as long as the pool. Tasks are handed out one by one by an atomic ticket, so a
-// thread that is held up takes fewer of them, and one that does not run at all is not waited for.
 class Pool {
  public:
-  using Task = std::function<void(int task, int worker)>;
+  explicit Pool(int threads) : threads_(threads) {}
 
-  explicit Pool(int threads);
-  ~Pool();
-  Pool(const Pool&) = delete;
-  Pool& operator=(const Pool&) = delete;
-
-  int threads() const { return static_cast<int>(helpers_.size()) + 1; }
-
-  // Runs tasks 0..count-1 on all threads, the caller's too, and returns when all are done. `worker` is 0 for the
-  // caller and below threads() for all. Not to be called by two threads at once, nor from a task.
-  void run(int count, const Task& task);
+  // Runs task(0), ... task(count - 1) on all threads, the caller's too, and returns when all are done. They are handed
+  // out one by one, so a thread that is held up takes fewer of them.
+  template <class Task>
+  void run(int count, const Task& task) const {
+    if (count <= 1 || threads_ == 1) {
+      for (int i = 0; i < count; ++i) task(i);
+      return;
+    }
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads_)
+    for (int i = 0; i < count; ++i) task(i);
+  }
 
  private:
-  void help(int worker);
-  bool take(uint64_t job, int worker);
-
-  // The number of the job in the upper half, the next task in the lower: taking a task of a job that has ended fails.
-  std::atomic<uint64_t> ticket_{0};
-  std::atomic<int> count_{0};
-  std::atomic<int> done_{0};
-  std::atomic<const Task*> task_{nullptr};
-  std::atomic<int> sleepers_{0};
-  std::atomic<bool> closing_{false};
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<std::thread> helpers_;
+  int threads_;
 };
 
-// The process's pool of that many threads, held by one operation at a time.
+// Held by one operation of the process at a time: their scratch is shared.
 class PoolLease {
  public:
-  explicit PoolLease(int threads);
-  Pool* operator->() const;
-  Pool& operator*() const;
+  explicit PoolLease(int threads) : held_(mutex()), pool_(threads) {}
+  const Pool& operator*() const { return pool_; }
 
  private:
+  static std::mutex& mutex() {
+    static auto* only = new std::mutex;  // never destroyed: a thread may still compute when the process ends
+    return *only;
+  }
+
   std::unique_lock<std::mutex> held_;
+  Pool pool_;
 };
 
 }  // namespace lynceus
