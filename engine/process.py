@@ -15,7 +15,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MADV_POPULATE_READ = 22
 """A name of madvise(2), since Linux 5.14."""
 
-# How often threads look for the next operation before they sleep: for about as long as a layer takes between two.
+# How often threads look for work before they sleep: for about as long as a layer takes between two calls.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 
