@@ -26,7 +26,7 @@ from engine.serving.grammar import GrammarBook, Schema, guide_of
 from engine.serving.jobs import Job, ScoreJob, WriteJob, check_deadline
 from engine.serving.loop import Loop
 from engine.serving.memory import CONTEXTS_A_REQUEST, cache_budget
-from engine.serving.pace import limits
+from engine.serving.pace import Pace
 from engine.serving.prompts import PromptEncoder
 from engine.serving.reasoning import Marks, Writer
 from engine.serving.requests import (
@@ -84,7 +84,7 @@ class Engine:
         )
         pool = KVPool(text, self._budget.blocks, dtype, device)
         executor = Executor(network, pool, Blocks(self._budget.blocks, config.prefix_caching), features)
-        self._loop = Loop(executor, limits(network, config))
+        self._loop = Loop(executor, Pace(network, config))
 
     def score(
         self,

@@ -11,9 +11,10 @@ from torch import Tensor
 from engine.errors import CacheCorrupt, EngineClosed, EngineError
 from engine.serving.executor import Executor, device_errors
 from engine.serving.jobs import AnyJob, WriteJob
+from engine.serving.pace import Pace
 from engine.serving.queues import Queues, reason_to_drop
 from engine.serving.requests import EngineStats, Priority, Room
-from engine.serving.scheduler import Limits, decide
+from engine.serving.scheduler import decide
 from engine.serving.statistics import Outcome, StepStatistics
 
 CHECK_SECONDS = 10.0
@@ -26,9 +27,9 @@ BATCHES_AHEAD = 2
 class Loop:
     """Serves jobs until it is closed; the queues are touched under the lock only."""
 
-    def __init__(self, executor: Executor, limits: Limits) -> None:
+    def __init__(self, executor: Executor, pace: Pace) -> None:
         self._executor = executor
-        self._limits = limits
+        self._pace = pace
         self._changed = threading.Condition()
         self._queues = Queues()
         self._checks: list[Future[None]] = []
@@ -75,7 +76,7 @@ class Loop:
 
     def room(self) -> Room:
         """Requests that fit into the present batch and the next."""
-        most = BATCHES_AHEAD * self._limits.batch
+        most = BATCHES_AHEAD * self._pace.batch
         with self._changed:
             verdicts, reports = (len(self._queues[priority].jobs) for priority in Priority)
         return Room(max(0, most - verdicts), max(0, most - reports))
@@ -150,8 +151,9 @@ class Loop:
         return bool(self._queues.jobs)
 
     def _step(self) -> None:
+        limits = self._pace.limits
         with self._changed:
-            step = decide(self._queues.state(self._executor.blocks, self._limits), self._limits)
+            step = decide(self._queues.state(self._executor.blocks, limits), limits)
             queue = self._queues[step.priority]
             reading, writing = queue.readers(step.read), queue.writers(step.write)
         assert step, "a request that fits waits for ever"
@@ -164,8 +166,11 @@ class Loop:
         with self._steps.step(step):
             for job, logits in self._executor.read(reading) if reading else self._executor.write(writing):
                 self._go_on(job, logits)
+        seconds = time.monotonic() - start
+        if step.read:
+            self._pace.note(sum(step.read.values()), seconds)
         with self._changed:
-            self._queues.note(step, time.monotonic() - start)
+            self._queues.note(step, seconds)
 
     def _start(self, job: AnyJob) -> None:
         if job.started is None:

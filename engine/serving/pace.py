@@ -12,19 +12,40 @@ from engine.serving.scheduler import Limits
 STEP_SECONDS = 0.5
 """What the prompts of a step of verdicts may take: longer ones would gain little, and who arrives waits."""
 
-REPORT_SHARE = 4
+SHORTER = 4
 """A step that reads the prompts of reports is so many times shorter, because a verdict may wait behind it."""
+
+KEPT = 0.8
+"""Of what earlier steps count beside the present one: a dozen steps forget a busy moment."""
 
 SAMPLE_TOKENS = 64
 FEWEST_TOKENS, MOST_TOKENS = 128, 8192
 
 
-def limits(network: ErnieVL, config: EngineConfig) -> Limits:
-    """What the configuration says, or what this device computes in the time of a step."""
-    tokens = config.step_tokens
-    if tokens is None:
-        tokens = max(FEWEST_TOKENS, min(MOST_TOKENS, int(tokens_per_second(network) * STEP_SECONDS)))
-    return Limits(config.max_batch, tokens, max(1, tokens // REPORT_SHARE))
+class Pace:
+    """The limits of a step, from how fast the device has read prompts lately, their images included.
+
+    A configured `step_tokens` stands instead. Owned by the engine's thread, but for `batch`.
+    """
+
+    def __init__(self, network: ErnieVL, config: EngineConfig) -> None:
+        self.batch = config.max_batch
+        self._fixed = config.step_tokens
+        self._seconds = STEP_SECONDS
+        self._tokens = 0.0 if self._fixed else tokens_per_second(network) * STEP_SECONDS
+
+    @property
+    def limits(self) -> Limits:
+        """What the next step may hold."""
+        tokens = self._fixed or int(self._tokens / self._seconds * STEP_SECONDS)
+        if not self._fixed:
+            tokens = max(FEWEST_TOKENS, min(MOST_TOKENS, tokens))
+        return Limits(self.batch, tokens, max(1, tokens // SHORTER))
+
+    def note(self, tokens: int, seconds: float) -> None:
+        """A step has read so many tokens of prompts."""
+        self._tokens = KEPT * self._tokens + tokens
+        self._seconds = KEPT * self._seconds + seconds
 
 
 @torch.inference_mode()

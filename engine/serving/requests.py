@@ -123,8 +123,8 @@ class EngineConfig:
     bounds prompt and answer together, None is what the checkpoint allows. `max_batch` requests are computed
     at once. `cache_bytes` for keys, values and image features: None is a share of the memory that is free
     once the weights are there. `step_tokens` of verdicts' prompts make a step, and a quarter of them of
-    reports': None is measured. `prefix_caching` keeps what was computed of a prompt, and what was seen in its
-    images, for others that begin alike. `kernel_cache` is the folder for what is compiled for a
+    reports': None is measured all along. `prefix_caching` keeps what was computed of a prompt, and what was
+    seen in its images, for others that begin alike. `kernel_cache` is the folder for what is compiled for a
     GPU. Raises ConfigInvalid for numbers below 1.
     """
 
