@@ -15,12 +15,21 @@ inline float total(const Floats& v) {
 
 inline int padded(int length) { return (length + kLanes - 1) / kLanes * kLanes; }
 
-// Weights before the softmax: each key is read once for all queries.
+inline void ask_for(const float* row, int size) {
+  constexpr int kLine = 64 / sizeof(float);
+  for (int d = 0; d < size; d += kLine) __builtin_prefetch(row + d);
+}
+
+// Weights before the softmax: each key is read once for all queries. What lies anywhere is asked for ahead, the value
+// too, which is wanted soon after.
 template <int kCount>
 void score(const Attend& task, int first) {
+  constexpr int kAhead = 8;
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(task.size));
   for (int i = 0; i < task.length; ++i) {
     const float* key = task.keys + task.slots[i] * task.stride;
+    if (i + kAhead < task.length) ask_for(task.keys + task.slots[i + kAhead] * task.stride, task.size);
+    ask_for(task.values + task.slots[i] * task.stride, task.size);
     Floats sum[kCount] = {};
     for (int d = 0; d < task.size; d += kLanes) {
       Floats k;
