@@ -111,6 +111,17 @@ def test_values_that_differ_are_counted() -> None:
     assert differing(Check("close", found, expected, allowed=0.02)) == 2
 
 
+def test_numbers_of_16_bits_may_be_rounded() -> None:
+    """A large one by more than the spread allows; a wrong one is as wrong as in 32 bits."""
+    expected = torch.tensor([100.0, *[1.0] * 999])
+    found = expected.clone()
+    found[0] += 0.5
+    found[1] += 0.5
+
+    assert differing(Check("32 bits", found, expected, allowed=0.02)) == 2
+    assert differing(Check("16 bits", found.bfloat16(), expected, allowed=0.02)) == 1
+
+
 def test_the_table_lines_its_columns_up() -> None:
     """Each as wide as its widest cell."""
     assert table(("a", "b"), [("long", "x")]) == "\na     b\n-------\nlong  x"

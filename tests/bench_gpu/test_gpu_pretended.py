@@ -1,0 +1,114 @@
+"""The measurements' own way through a GPU, on one that is only pretended: a rented one's time is short."""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import gpu_correctness, gpu_correctness_steps, gpu_kernels
+from bench.gpu_clock import WallClock, Work
+from bench.gpu_rows import Row, Rows, Spread, Status, read_rows
+from bench.gpu_section import SECTIONS, measure
+from bench.gpu_setting import SMALL, Setting
+from bench.gpu_targets import (
+    DISPATCH_SHARE,
+    GEMM_BASELINE,
+    GEMM_PEAK,
+    GEMV_BANDWIDTH,
+    REPORT_RATE,
+    VERDICT_TIME,
+    WEIGHTS,
+)
+from tests.engine.kernels.cuda_shim.harness import Shim
+from tests.engine.kernels.cuda_shim.pretended import pretended_gpu
+
+pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]  # the first run compiles with sanitizers
+
+SIZES = dataclasses.replace(
+    SMALL, few=(1,), many=70, repeats=1, streams=(1,), batches=(1,), steps=1, prompt=8
+)
+
+
+class Once(WallClock):
+    """Whatever is timed is done once: how long it takes says nothing here."""
+
+    def spread(self, work: Work, repeats: int) -> Spread:
+        """As above."""
+        del repeats
+        return Spread.of([self.waited(work, 0)])
+
+    def busy(self, work: Work, repeats: int, before: Work | None = None) -> Spread:
+        """As above."""
+        del repeats
+        return Spread.of(self.computed(work, 1, before))
+
+
+class OnDevice(torch.Generator):
+    """Numbers for the pretended GPU are drawn by the processor."""
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        """Where the numbers go."""
+        return torch.device("cuda:0")
+
+
+@pytest.fixture
+def setting(
+    tmp_path: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Setting]:
+    """As a section's process makes it for a GPU, at the smallest size."""
+    assert pytestconfig.cache is not None
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 1 << 30)
+    monkeypatch.setattr(gpu_kernels, "DRAWS", 1)
+    monkeypatch.setattr(gpu_kernels, "MANY_DRAWS", 1)
+    with pretended_gpu(Shim(pytestconfig.cache.mkdir("cuda_shim")), monkeypatch):
+        rows = Rows("here", tmp_path / "rows")
+        yield Setting(torch.device("cuda:0"), Once(), OnDevice(), SIZES, rows, seed=0)
+
+
+def measured(section: str, setting: Setting, tmp_path: Path) -> list[Row]:
+    """Rows of a section, none of which failed or was skipped."""
+    with torch.inference_mode():
+        parts = SECTIONS[section](setting)
+        assert measure(parts, setting, tmp_path / "begun", time.monotonic() + 300) == 0
+    rows = read_rows(setting.rows.path)
+    assert [row for row in rows if row.status is not Status.OK] == []
+    return rows
+
+
+def test_the_kernels_are_timed(setting: Setting, tmp_path: Path) -> None:
+    """Each by itself, and what has a target among them."""
+    rows = measured("kernels", setting, tmp_path)
+
+    assert {row.name for row in rows} >= {GEMV_BANDWIDTH, GEMM_PEAK, GEMM_BASELINE, DISPATCH_SHARE}
+
+
+def test_the_model_is_timed(setting: Setting, tmp_path: Path) -> None:
+    """With random codes, a verdict and a text through a captured graph."""
+    rows = measured("model", setting, tmp_path)
+
+    assert {row.name for row in rows} >= {WEIGHTS, VERDICT_TIME, REPORT_RATE, "prompt"}
+
+
+def test_the_kernels_are_checked(setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every kind, those that only a GPU runs among them: no value differs."""
+    monkeypatch.setattr(gpu_correctness, "TOKENS", (1, 9))
+    monkeypatch.setattr(gpu_correctness, "EXPERT_TOKENS", (1, 20))
+    monkeypatch.setattr(gpu_correctness, "WIDTHS", {"text": (256, 128)})
+    monkeypatch.setattr(gpu_correctness_steps, "TOKENS", (1, 9))
+
+    rows = measured("correctness", setting, tmp_path)
+
+    assert [row for row in rows if row.value] == []
+    kinds = {row.note.partition(":")[0] for row in rows}
+    assert kinds >= {
+        "linear",
+        "experts",
+        "experts of the 28B model, text",
+        "encode",
+        *gpu_correctness_steps.KINDS,
+    }
