@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if device.type == "cuda":
         from engine.kernels.cuda import launcher
 
+        device = torch.device("cuda", device.index or 0)
         torch.cuda.set_device(device)
         launcher.keep_compiled_in(options.compiled)
     setting = Setting(
