@@ -5,7 +5,7 @@
 DIRECTORY receives a checkpoint with random codes (8 GB), written once, and the peer's file (7.5 GB). The peer
 is llama.cpp on the decoder's shapes with random Q2_K experts: PYTHON has llama-cpp-python and gguf installed,
 FOLDER holds llamacpp_make.py and llamacpp_run.py. Both get three tokens first, then 256 at once, then 32
-one by one.
+one by one; they take turns, and medians are compared.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -29,6 +30,7 @@ from bench.host import print_host
 from engine.model.cache import KVPool
 from engine.model.checkpoint import load
 from engine.model.network import ErnieVL
+from engine.process import keep_memory
 from engine.serving import forward
 from engine.serving.blocks import Blocks
 from engine.serving.choices import ChoiceTrie
@@ -40,6 +42,7 @@ from engine.serving.prompts import EncodedPrompt, PromptImage
 from engine.serving.requests import Priority
 
 PROMPT, STEPS = 256, 32
+TURNS = 3
 BLOCKS = 65
 """For a thousand tokens, and the one that is nobody's."""
 
@@ -177,23 +180,51 @@ def show(name: str, what: str) -> None:
     print(f"{name:10} {what}", flush=True)
 
 
+Rates = tuple[float, float]
+"""Tokens a second of a prompt, and of an answer."""
+
+
 @torch.inference_mode()
-def ours(checkpoint: Path, limit: limits.Limits) -> tuple[float, float]:
-    """Measure and print all of our figures; the rates of prompt and answer come back."""
+def ours(checkpoint: Path, limit: limits.Limits, peer: Callable[[], Rates] | None) -> None:
+    """Measure all of our figures, in turns with the peer, and print them."""
+    keep_memory()
     started = time.perf_counter()
     network = load(checkpoint, torch.float32, "cpu")
     loading = time.perf_counter() - started
-    show("load", f"{loading:.2f} s, weights {stored_bytes(checkpoint) / 1e9:.2f} GB")
-    reading, writing = text_rates(network)
-    achieved, moved = reading * operations(network) / 1e9, writing * bytes_a_token(network) / 1e9
-    show("prompt", f"{reading:.1f} tok/s, {achieved / limit.int8:.2f} of the int8 limit")
-    show("answer", f"{writing:.2f} tok/s, {moved / limit.read:.2f} of the read bandwidth")
+    show(
+        "load",
+        f"{loading:.2f} s, weights {stored_bytes(checkpoint) / 1e9:.2f} GB, {resident():.2f} GB resident",
+    )
+    turns = [(text_rates(network), None if peer is None else peer()) for _ in range(TURNS)]
+    show_rates([mine for mine, _ in turns], [its for _, its in turns if its is not None], network, limit)
     patches, grid = picture()
-    seeing = seconds(lambda: network.see(patches, [grid]))
-    show("image", f"{len(patches) / 4 / seeing:.1f} vision tokens/s, {seeing:.2f} s for {SIDE} x {SIDE}")
-    show("verdict", f"{seconds(lambda: judge(network)):.2f} s")
+    seeing = [seconds(lambda: network.see(patches, [grid])) for _ in range(TURNS)]
+    image = f"{SIDE} x {SIDE} in {spread(seeing)} s"
+    show("image", f"{len(patches) / 4 / statistics.median(seeing):.1f} vision tokens/s, {image}")
+    show("verdict", f"{spread([seconds(lambda: judge(network)) for _ in range(TURNS)])} s")
     show("resident", f"{resident():.2f} GB, at most {peak():.2f} GB")
-    return reading, writing
+
+
+def show_rates(mine: list[Rates], its: list[Rates], network: ErnieVL, limit: limits.Limits) -> None:
+    """Print how fast text is read and written, beside what the machine and the peer can do."""
+    reading, writing = (statistics.median(rates) for rates in zip(*mine, strict=True))
+    achieved, moved = reading * operations(network) / 1e9, writing * bytes_a_token(network) / 1e9
+    shares = (
+        f"{achieved / limit.int8:.2f} of the int8 limit",
+        f"{moved / limit.read:.2f} of the read bandwidth",
+    )
+    for index, (name, share) in enumerate(zip(("prompt", "answer"), shares, strict=True)):
+        own = [rates[index] for rates in mine]
+        show(name, f"{spread(own)} tok/s, {share}")
+        if its:
+            peers = [rates[index] for rates in its]
+            ratio = statistics.median(own) / statistics.median(peers)
+            show(name, f"llama.cpp {spread(peers)} tok/s: ours {ratio:.2f} x")
+
+
+def spread(values: list[float]) -> str:
+    """The median, with the least and the largest."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def peak() -> float:
@@ -216,12 +247,12 @@ def main() -> None:
     checkpoint = prepared(arguments.directory)
     limit = limits.measure(arguments.threads)
     show("limits", f"{limit.read:.1f} GB/s read, {limit.int8:.0f} int8 GOPS")
-    rates = ours(checkpoint, limit)
-    if arguments.peer is None:
-        return
-    peers = peer_rates(arguments.peer, arguments.peer_scripts, arguments.directory, arguments.threads)
-    for name, mine, its in zip(("prompt", "answer"), rates, peers, strict=True):
-        show(name, f"{mine:.1f} tok/s, llama.cpp {its:.1f} tok/s: {mine / its:.2f} x")
+    peer = None
+    if arguments.peer is not None:
+        peer = partial(
+            peer_rates, arguments.peer, arguments.peer_scripts, arguments.directory, arguments.threads
+        )
+    ours(checkpoint, limit, peer)
 
 
 if __name__ == "__main__":
