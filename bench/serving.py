@@ -35,6 +35,9 @@ SHARES = (0.3, 0.6, 0.9)
 RATE_PART = 2
 """A rate is measured with so many times fewer requests than latencies."""
 
+PEER_PART = 4
+"""The peer, many times slower on the middle size, is measured with so many times fewer requests."""
+
 WARM_UP = 8
 ALONE, BATCHES, ALL, PEER = "one at a time", "batches", "all on", "transformers"
 
@@ -100,7 +103,7 @@ class Rounds:
         """Rates and latencies at every share; the rates are taken anew, or a busier machine is overloaded."""
         for share in SHARES:
             rates = {
-                name: saturated(asking(server), self._line.verdicts(self._requests // RATE_PART))
+                name: saturated(asking(server), self._line.verdicts(self._count(name) // RATE_PART))
                 for name, server in self._servers.items()
             }
             unit = 1 / rates[ALONE]
@@ -108,10 +111,13 @@ class Rounds:
             print(f"{psutil.getloadavg()[0]:.1f};", end=" ")
             print(", ".join(f"{name} {rate * unit:.2f} x" for name, rate in rates.items()), flush=True)
             for name, server in self._servers.items():
-                planned = arrivals(self._requests, share * rates[name], seed)
-                latencies = offer(asking(server), self._line.verdicts(self._requests), planned)
+                planned = arrivals(self._count(name), share * rates[name], seed)
+                latencies = offer(asking(server), self._line.verdicts(self._count(name)), planned)
                 self._rates[name].append(rates[name] * unit)
                 self._found[name, share].append(percentiles(latencies / unit))
+
+    def _count(self, name: str) -> int:
+        return self._requests // PEER_PART if name == PEER else self._requests
 
     def figures(self) -> dict[str, Figures]:
         """Medians of the repeats."""

@@ -1,6 +1,6 @@
-"""Draws latency against offered load from what `bench.serving` wrote.
+"""Draws latency against offered load from what runs of `bench.serving` wrote.
 
-    python -m bench.serving_plot FIGURES.json PICTURE.svg
+    python -m bench.serving_plot FIGURES.json [FIGURES.json ...] PICTURE.svg
 
 Both axes are in units of one at a time: a load of 1 is as many verdicts a second as it can do, a latency of 1
 the time it takes for one. Lines are the median, shades reach to the 99th percentile.
@@ -54,11 +54,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("figures", type=Path)
+    parser.add_argument("figures", type=Path, nargs="+", help="a panel for each model in them")
     parser.add_argument("picture", type=Path)
     arguments = parser.parse_args()
     mpl.rcParams["svg.hashsalt"] = "lynceus"
-    figure = draw(json.loads(arguments.figures.read_text(encoding="utf-8"))["models"])
+    models: dict[str, Any] = {}
+    for path in arguments.figures:
+        models |= json.loads(path.read_text(encoding="utf-8"))["models"]
+    figure = draw(models)
     figure.savefig(arguments.picture, metadata={"Date": None})
 
 
