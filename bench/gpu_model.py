@@ -73,7 +73,7 @@ def memory(setting: Setting) -> None:
     setting.rows.add("most memory in use", torch.cuda.max_memory_allocated(setting.device) / 1e9, "GB")
 
 
-def _pool(network: ErnieVL, tokens: int, sequences: int) -> tuple[KVPool, list[list[int]]]:
+def pool_of(network: ErnieVL, tokens: int, sequences: int) -> tuple[KVPool, list[list[int]]]:
     """A pool for so many sequences of that length, and their tables; block 0 is nobody's."""
     each = blocks_for(tokens)
     pool = KVPool(network.config.text, 1 + sequences * each, network.dtype, network.device)
@@ -83,7 +83,7 @@ def _pool(network: ErnieVL, tokens: int, sequences: int) -> tuple[KVPool, list[l
 def prompt(setting: Setting) -> None:
     """How fast a long text is read, at once."""
     network, tokens = network_of(setting), setting.sizes.prompt
-    pool, (table,) = _pool(network, tokens, 1)
+    pool, (table,) = pool_of(network, tokens, 1)
     ids = setting.whole(0, FIRST_WORD, tokens)
     piece = Piece(ids, torch.arange(tokens).expand(3, -1), 0, table)
     spread = setting.clock.spread(lambda _: forward.read(network, pool, [piece]), 5)
@@ -96,7 +96,7 @@ def reports(streams: int, setting: Setting) -> None:
     As in the engine, a step goes from numbers on the host to numbers on the host.
     """
     network, steps = network_of(setting), setting.sizes.steps
-    pool, tables = _pool(network, REPORT_PROMPT + 2 * steps, streams)
+    pool, tables = pool_of(network, REPORT_PROMPT + 2 * steps, streams)
     decoding = Decoding(network, pool)
     tokens, device = [FIRST_WORD] * streams, setting.device
 

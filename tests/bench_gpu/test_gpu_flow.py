@@ -15,7 +15,6 @@ from bench.gpu_network import TINY, random_network, weight_bytes
 from bench.gpu_process import SECTIONS
 from bench.gpu_rows import Rows, read_rows
 from bench.gpu_setting import SMALL, WINDOW_BITS, Setting
-from bench.gpu_targets import WEIGHTS, WRONG
 from engine.kernels.cuda.support import Fault
 from engine.model.checkpoint import placed
 from engine.model.config import ModelConfig
@@ -23,23 +22,6 @@ from engine.model.formats import Format, parts_of
 from engine.model.network import ErnieVL
 from engine.model.tensors import Manifest
 from engine.quant.quantizer import TwoBit
-
-
-def test_the_whole_program_runs_at_a_tiny_size(tmp_path: Path) -> None:
-    """Every section gives figures, every value agrees, and the JSON holds it all."""
-    out = tmp_path / "gpu.json"
-
-    assert gpu.main(["--device", "cpu", "--tiny", "--seed", "5", "--out", str(out)]) == 0
-
-    content = json.loads(out.read_text())
-    rows = content["rows"]
-    sections = {row["section"] for row in rows}
-    assert sections == {section.name for section in SECTIONS}
-    assert [row for row in rows if row["status"] == "failed"] == []
-    assert [row for row in rows if row["name"] == WRONG and row["value"] != 0] == []
-    assert content["machine"]["seed"] == "5"
-    assert content["machine"]["clock"] == "wall clock"
-    assert {row["name"] for row in rows} >= {"encode", "prompt", "int8 peak", WEIGHTS}
 
 
 def test_without_a_gpu_it_says_why_and_ends(

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import gpu_correctness, gpu_correctness_steps, gpu_kernels
+from bench import gpu_correctness, gpu_correctness_steps, gpu_kernels, gpu_model
 from bench.gpu_clock import WallClock, Work
 from bench.gpu_rows import Row, Rows, Spread, Status, read_rows
 from bench.gpu_section import SECTIONS, measure
-from bench.gpu_setting import SMALL, Setting
+from bench.gpu_setting import FULL, SMALL, Setting
 from bench.gpu_targets import (
     DISPATCH_SHARE,
     GEMM_BASELINE,
@@ -22,6 +22,7 @@ from bench.gpu_targets import (
     VERDICT_TIME,
     WEIGHTS,
 )
+from engine.serving.decoding import Decoding, Step
 from tests.engine.kernels.cuda_shim.harness import Shim
 from tests.engine.kernels.cuda_shim.pretended import pretended_gpu
 
@@ -112,3 +113,30 @@ def test_the_kernels_are_checked(setting: Setting, tmp_path: Path, monkeypatch: 
         "encode",
         *gpu_correctness_steps.KINDS,
     }
+
+
+def test_the_28b_model_sees_and_writes_in_a_captured_graph(
+    tmp_path: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shapes alone: every argument of every kernel fits, and no step waits for the host."""
+    assert pytestconfig.cache is not None
+    shim, sizes = Shim(pytestconfig.cache.mkdir("cuda_shim")), dataclasses.replace(FULL, streams=(1, 16))
+    with pretended_gpu(shim, monkeypatch, torch.device("meta")) as gpu, torch.inference_mode():
+        rows = Rows("model", tmp_path / "rows")
+        setting = Setting(torch.device("cuda:0"), Once(), OnDevice(), sizes, rows, seed=0)
+        network = gpu_model.network_of(setting)
+        patches = torch.empty(1024, network.config.vision.patch_dim, device=setting.device)
+        assert network.see(patches, [(1, 32, 32)]).shape == (256, network.config.text.hidden_size)
+        for streams in sizes.streams:
+            pool, tables = gpu_model.pool_of(network, 576, streams)
+            lengths = torch.full((streams,), 512, device=setting.device)
+            table = torch.tensor(tables, device=setting.device)
+            logits = Decoding(network, pool)(Step(lengths, lengths, table, lengths))
+            assert logits.shape == (streams, network.config.text.vocab_size)
+            assert logits.is_cuda
+
+    passes = gpu.launched["route"] // (network.config.text.num_layers - 1)
+    assert (gpu.graphs, passes) == (2, 6)
+    assert gpu.launched["dispatch"] == gpu.launched["combine"] == gpu.launched["route"]
+    held = (*network.parameters(), *network.buffers())
+    assert sum(each.numel() * each.element_size() for each in held) < 9.5e9

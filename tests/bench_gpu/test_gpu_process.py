@@ -19,7 +19,7 @@ from bench.gpu_process import Ended, Section, Trial, last_begun, measured, run
 from bench.gpu_rows import Row, Rows, Status, read_rows
 from bench.gpu_section import LOST, NO_TIME, measure
 from bench.gpu_setting import SMALL, Part, Setting
-from bench.gpu_targets import GEMV_BANDWIDTH, WRONG
+from bench.gpu_targets import GEMV_BANDWIDTH, WEIGHTS, WRONG
 from tests.conftest import WaitUntil
 from tests.repository import ROOT
 
@@ -63,18 +63,23 @@ def rented(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
+@pytest.mark.timeout(240)  # all of it, twice as slow where others compute
 def test_it_runs_as_a_path_with_nothing_but_the_allowed_packages(tmp_path: Path) -> None:
     """As on a rented machine: `python bench/gpu.py`, from anywhere, where our other packages are not."""
     python = rented(tmp_path / "environment")
     absent = "; ".join(f"assert find_spec({name!r}) is None, {name!r}" for name in ABSENT)
     subprocess.run([python, "-c", f"from importlib.util import find_spec; {absent}"], check=True)
-    command = [str(python), str(ROOT / "bench" / "gpu.py"), "--device", "cpu", "--tiny", "--out", "gpu.json"]
+    command = [str(python), str(ROOT / "bench" / "gpu.py"), "--device", "cpu", "--tiny", "--seed", "5"]
 
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    content = json.loads((tmp_path / "gpu.json").read_text())
+    assert (content["machine"]["seed"], content["machine"]["clock"]) == ("5", "wall clock")
+    rows = content["rows"]
     assert {row["section"] for row in rows if row["status"] == "ok"} == {"correctness", "kernels", "model"}
+    assert [row for row in rows if row["status"] == "failed" or (row["name"] == WRONG and row["value"])] == []
+    assert {row["name"] for row in rows} >= {"encode", "prompt", "int8 peak", WEIGHTS}
 
 
 @pytest.mark.parametrize(

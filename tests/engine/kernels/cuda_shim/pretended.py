@@ -114,8 +114,9 @@ class OnGpu(Tensor):
 class PretendedGpu(TorchDispatchMode):
     """Does the operations of a thread, as long as it is entered there."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: torch.device) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.memory = memory
         self.captured: list[Callable[[], None]] | None = None
         self.launched: Counter[str] = Counter()
         self.graphs = self.replays = 0
@@ -146,7 +147,7 @@ class PretendedGpu(TorchDispatchMode):
         if not (on_gpu or to_gpu):
             return func(*args, **kwargs)
         self._refuse(name, (to_host and bool(on_gpu)) or (to_gpu and bool(others)), on_gpu, others)
-        held, known = _held((args, kwargs)), {id(leaf.numbers): leaf for leaf in on_gpu}
+        held, known = _held((args, kwargs), self.memory), {id(leaf.numbers): leaf for leaf in on_gpu}
         found = func(*held[0], **held[1])
         if self.captured is not None:
             self.captured.append(_again(func, held, found))
@@ -177,13 +178,13 @@ def _masks(index: Any) -> bool:
     return any(isinstance(leaf, Tensor) and leaf.dtype == torch.bool for leaf in tree_flatten(index)[0])
 
 
-def _held(given: Any) -> Any:
-    """The same arguments on the processor."""
+def _held(given: Any, memory: torch.device) -> Any:
+    """The same arguments where the numbers are."""
 
     def held(leaf: Any) -> Any:
         if isinstance(leaf, OnGpu):
             return leaf.numbers
-        return HOST if isinstance(leaf, torch.device) else leaf
+        return memory if isinstance(leaf, torch.device) and leaf.type == "cuda" else leaf
 
     return tree_map(held, given)
 
@@ -224,9 +225,11 @@ class PretendedLauncher(OnShim):
         assert all(isinstance(array, OnGpu) for array in arrays), f"{launch.kernel.name}: arrays of the host"
         held = {name: each.numbers if isinstance(each, OnGpu) else each for name, each in arguments.items()}
 
+        self.gpu.launched[launch.kernel.name] += 1
+        if self.gpu.memory != HOST:
+            return
         again = partial(super().launch, launch, held)
         again()
-        self.gpu.launched[launch.kernel.name] += 1
         if self.gpu.captured is not None:
             self.gpu.captured.append(again)
 
@@ -252,9 +255,14 @@ class Stream:
 
 
 @contextmanager
-def pretended_gpu(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendedGpu]:
-    """Let torch and the engine find a GPU, in this thread and in those of engines."""
-    gpu = PretendedGpu()
+def pretended_gpu(
+    shim: Shim, monkeypatch: pytest.MonkeyPatch, memory: torch.device = HOST
+) -> Iterator[PretendedGpu]:
+    """Let torch and the engine find a GPU, in this thread and in those of engines.
+
+    With "meta" for memory there are shapes alone, and room for everything; nothing can be read back.
+    """
+    gpu = PretendedGpu(memory)
 
     @contextmanager
     def capture(graph: Graph, pool: object, capture_error_mode: str) -> Iterator[None]:
