@@ -17,7 +17,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -47,6 +47,18 @@ WINDOW = 64
 WARM_UP = 10
 
 Frames = list[tuple[str, bytes]]
+
+
+@dataclass
+class TimedCamera(SimulatedCamera):
+    """Notes when each frame is held out, by part."""
+
+    offered: dict[str, float] = field(default_factory=dict)
+
+    def note(self, name: str) -> None:
+        """See SimulatedCamera.note."""
+        super().note(name)
+        self.offered[name] = time.perf_counter()
 
 
 @dataclass(frozen=True)
@@ -83,8 +95,7 @@ def pipeline_rate(line: Line, frames: Frames, cameras: int) -> float:
     """Verdicts a second from the first frame offered to the last verdict seen."""
     permits = threading.Semaphore(WINDOW)
     sources = [
-        SimulatedCamera(f"camera-{number}", iter(frames[number::cameras]), permits)
-        for number in range(cameras)
+        TimedCamera(f"camera-{number}", iter(frames[number::cameras]), permits) for number in range(cameras)
     ]
     seen = len(line.verdicts)
     with line.watched(permits), line.gateway(sources):
@@ -97,7 +108,7 @@ def pipeline_rate(line: Line, frames: Frames, cameras: int) -> float:
 def own_times(line: Line, frames: Frames) -> tuple[list[OwnTime], Sequence[StageTime]]:
     """One frame at a time through everything, and the gateway's stages meanwhile."""
     permits = threading.Semaphore(1)
-    camera = SimulatedCamera("camera-0", iter(frames), permits)
+    camera = TimedCamera("camera-0", iter(frames), permits)
     seen = len(line.verdicts)
     with line.watched(permits), line.gateway([camera]) as health:
         line.wait_for(seen + len(frames))
@@ -165,7 +176,7 @@ def main() -> None:
             ratios.append(through / alone)
             print(f"                  {alone:9.2f} {through:9.2f} {ratios[-1]:7.2f}")
         print(f"median ratio {statistics.median(ratios):.2f}")
-        print("\nprocessor time in the pipeline, ms a frame")
+        print("\nprocessor time in the pipeline, ms a frame (the gateway is in `bench`)")
         for name, seconds in spent.most_common():
             print(f"  {name:16} {seconds * 1000 / options.frames / options.repeats:7.2f}")
         print_stages("\nthe worker's stages when it is busy", line.worker_beat().stages)

@@ -3,11 +3,12 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import psutil
@@ -42,6 +43,7 @@ NOISE = 8
 """Grey levels by which each frame differs from its sample: no two frames are the same picture."""
 
 SPOOL_BYTES = 1_000_000_000
+HIGH_WATER = 0.85
 DEADLINE_MS = 600_000
 
 
@@ -101,13 +103,13 @@ class _Offer:
 
 @dataclass
 class SimulatedCamera:
-    """A source whose frames are taken as fast as `permits` allows; the bench notes when each was offered."""
+    """A source whose frames are taken as fast as `permits` allows."""
 
     camera_id: str
     frames: Iterator[tuple[str, bytes]]
     permits: threading.Semaphore
     recipe_id: str = RECIPE_ID
-    offered: dict[str, float] = field(default_factory=dict)
+    held_out: int = 0
     refused: list[str] = field(default_factory=list)
     waits_for_room = True
 
@@ -117,8 +119,40 @@ class SimulatedCamera:
             while not self.permits.acquire(timeout=0.1):
                 if stop.is_set():
                     return
-            self.offered[name] = time.perf_counter()
+            self.note(name)
             yield _Offer(name, data, self.refused)
+
+    def note(self, _name: str) -> None:
+        """A frame is held out now."""
+        self.held_out += 1
+
+
+class Permits(Protocol):
+    """What lets frames in: a semaphore, or a gateway in another process."""
+
+    def release(self) -> None:
+        """Let one more frame in."""
+
+
+@contextmanager
+def running_gateway(
+    directory: Path, ledger_url: str, frames_url: str, cameras: Sequence[SimulatedCamera]
+) -> Iterator[Health]:
+    """A gateway on these cameras and stores, in this process; stopped at the end of the block."""
+    stop, health, letters = threading.Event(), Health(), Letters()
+    ledger, recipes = RedisLedger(ledger_url), RecipeBook(_recipes(directory))
+    frames, doorbell = RedisFrames(frames_url), Doorbell(ledger_url)
+    door = Submission(ledger, frames, doorbell, recipes, HIGH_WATER, HIGH_WATER, health.stages)
+    intake = Intake(door, Spool(directory / "spool", SPOOL_BYTES), health, letters)
+    shared = Shared(intake, ledger, recipes, health, letters)
+    loop = GatewayLoop([Camera(_config(each), each) for each in cameras], shared, stop)
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    try:
+        yield health
+    finally:
+        stop.set()
+        thread.join()
 
 
 @dataclass
@@ -143,32 +177,12 @@ class Line:
         """The address of the store `ledger` or `frames`."""
         return f"redis://127.0.0.1:{self.stack.ports[store]}/0"
 
-    @contextmanager
-    def gateway(self, cameras: list[SimulatedCamera]) -> Iterator[Health]:
-        """A gateway on these cameras, stopped at the end of the block."""
-        stop, health, letters = threading.Event(), Health(), Letters()
-        door = Submission(
-            self.ledger,
-            self.frames,
-            Doorbell(self.url("ledger")),
-            self.recipes,
-            0.85,
-            0.85,
-            health.stages,
-        )
-        intake = Intake(door, Spool(self.directory / "spool", SPOOL_BYTES), health, letters)
-        shared = Shared(intake, self.ledger, self.recipes, health, letters)
-        loop = GatewayLoop([Camera(_config(each), each) for each in cameras], shared, stop)
-        thread = threading.Thread(target=loop.run)
-        thread.start()
-        try:
-            yield health
-        finally:
-            stop.set()
-            thread.join()
+    def gateway(self, cameras: Sequence[SimulatedCamera]) -> AbstractContextManager[Health]:
+        """A gateway on these cameras, in this process; stopped at the end of the block."""
+        return running_gateway(self.directory, self.url("ledger"), self.url("frames"), cameras)
 
     @contextmanager
-    def watched(self, permits: threading.Semaphore) -> Iterator[None]:
+    def watched(self, permits: Permits) -> Iterator[None]:
         """Follows the live feed from outside: notes every verdict, and lets one more frame in for each."""
         over = threading.Event()
         first = self.ledger.newest_event_id()
@@ -180,7 +194,7 @@ class Line:
             over.set()
             thread.join()
 
-    def _follow(self, event_id: str, permits: threading.Semaphore, over: threading.Event) -> None:
+    def _follow(self, event_id: str, permits: Permits, over: threading.Event) -> None:
         while not over.is_set():
             for event in self.ledger.events_after(event_id, 1000, 200):
                 event_id = event.event_id
@@ -217,7 +231,7 @@ class Line:
 @contextmanager
 def running_line(directory: Path) -> Iterator[Line]:
     """Two Redis servers, worker, clerk and API below a folder, ready for frames; all ended afterwards."""
-    recipes = directory / "recipes"
+    recipes = _recipes(directory)
     write_recipes(recipes)
     stack = Stack(
         StackOptions(
@@ -245,8 +259,8 @@ def running_line(directory: Path) -> Iterator[Line]:
 
 
 def processes() -> dict[str, psutil.Process]:
-    """The line's processes by name; `gateway` is this one, with all that the bench itself does."""
-    found = {"gateway": psutil.Process()}
+    """The line's processes by name, and this one, `bench`, with whatever of the line is in it."""
+    found = {"bench": psutil.Process()}
     for child in psutil.Process().children(recursive=True):
         try:
             command, folder = child.cmdline(), Path(child.cwd()).name
@@ -270,6 +284,10 @@ def encoded(pictures: Pictures, count: int, prefix: str) -> list[tuple[str, byte
 def threads() -> str:
     """What bounds the processors each process uses."""
     return os.environ.get("OMP_NUM_THREADS", "not set")
+
+
+def _recipes(directory: Path) -> Path:
+    return directory / "recipes"
 
 
 def _redis_url(stack: Stack, name: str) -> str:

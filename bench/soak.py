@@ -3,18 +3,17 @@
     OMP_NUM_THREADS=1 python -m bench.soak DIRECTORY [--frames 24000] [--side 112] [--reported 40]
 
 The starter model on the CPU; frames of SIDE x SIDE pixels through a gateway, Redis, worker and clerk into the
-database, WINDOW of them on their way at any time. One camera's frames, REPORTED of them, get written reports
-as well. Everything is counted from outside: what the cameras held out against the feed, the database and the
-stores. DIRECTORY receives stores and logs. Ends with 1 when anything does not add up.
+database, each in a process of its own, WINDOW frames on their way at any time. One camera's frames, REPORTED
+of them, get written reports as well. Everything is counted from outside: what the cameras held out against
+the feed, the database and the stores. DIRECTORY receives stores and logs. Ends with 1 when anything does not
+add up.
 """
 
 import argparse
 import logging
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,13 +26,11 @@ from bench.line import (
     RECIPE_ID,
     REPORTED_ID,
     Line,
-    Pictures,
-    SimulatedCamera,
     processes,
     running_line,
     threads,
 )
-from services.infra.images import encode_png
+from bench.soak_gateway import CameraPlan, Plan, Report, gateway_process
 from services.infra.names import (
     CLERK_GROUP,
     CLERK_QUEUE,
@@ -86,32 +83,38 @@ class Memory:
             print(f"  {name:22} {samples[0][1]:8.1f} {steady[0, 1]:8.1f} {steady[-1, 1]:8.1f} {slope:20.3f}")
 
 
-def frames_of(camera: int, count: int, side: int) -> Iterator[tuple[str, bytes]]:
-    """A camera's frames, made when they are asked for."""
-    pictures = Pictures(seed=camera, side=side)
-    for number in range(count):
-        yield f"c{camera}-{number}", encode_png(pictures.frame())
-
-
-def run(line: Line, options: argparse.Namespace) -> tuple[list[SimulatedCamera], Memory]:
-    """All frames through the line; returns when the last verdict is seen."""
-    permits, memory = threading.Semaphore(WINDOW), Memory()
+def plan_of(line: Line, options: argparse.Namespace) -> Plan:
+    """Which camera shows what: the last one the frames that get reports, the others the rest."""
     plain = options.cameras - 1
     counts = [len(range(each, options.frames - options.reported, plain)) for each in range(plain)]
-    cameras = [
-        SimulatedCamera(f"camera-{each}", frames_of(each, count, options.side), permits, recipe)
-        for each, (count, recipe) in enumerate(
-            [*((count, RECIPE_ID) for count in counts), (options.reported, REPORTED_ID)]
-        )
-    ]
-    with line.watched(permits), line.gateway(cameras):
-        while (seen := len(line.verdicts)) < options.frames:
-            memory.sample(seen)
-            print(f"\r{seen} of {options.frames}", end="", file=sys.stderr, flush=True)
-            if line.supervisor.ended():
-                raise RuntimeError(f"{line.supervisor.ended()[0].name} has ended")
-            time.sleep(SAMPLE_SECONDS)
-    return cameras, memory
+    shown = [*((count, RECIPE_ID) for count in counts), (options.reported, REPORTED_ID)]
+    return Plan(
+        directory=options.directory,
+        ledger_url=line.url("ledger"),
+        frames_url=line.url("frames"),
+        side=options.side,
+        cameras=tuple(
+            CameraPlan(number=number, frames=count, recipe_id=recipe)
+            for number, (count, recipe) in enumerate(shown)
+        ),
+    )
+
+
+def run(line: Line, plan: Plan, options: argparse.Namespace) -> tuple[Report, Memory]:
+    """All frames through the line; returns when the last verdict is seen."""
+    memory = Memory()
+    with gateway_process(plan) as gateway:
+        with line.watched(gateway):
+            for _ in range(WINDOW):
+                gateway.release()
+            while (seen := len(line.verdicts)) < options.frames:
+                memory.sample(seen)
+                print(f"\r{seen} of {options.frames}", end="", file=sys.stderr, flush=True)
+                if line.supervisor.ended():
+                    raise RuntimeError(f"{line.supervisor.ended()[0].name} has ended")
+                time.sleep(SAMPLE_SECONDS)
+        memory.sample(options.frames)
+        return gateway.end(), memory
 
 
 def settle(line: Line) -> None:
@@ -143,10 +146,10 @@ def unknown_keys(ledger: Redis) -> list[str]:
     return [key for key in keys if not key.startswith(KNOWN_KEYS) and key not in queues]
 
 
-def facts(line: Line, cameras: list[SimulatedCamera], options: argparse.Namespace) -> Facts:
+def facts(line: Line, plan: Plan, report: Report, options: argparse.Namespace) -> Facts:
     """What was found and what is expected, by name."""
     rows, letters = stored(options.directory), line.ledger.dead_letters(1000)
-    offered = [name for camera in cameras for name in camera.offered]
+    parts = plan.parts
     beat = line.worker_beat()
     engine = beat.engine
     assert engine is not None
@@ -154,12 +157,12 @@ def facts(line: Line, cameras: list[SimulatedCamera], options: argparse.Namespac
         jobs = list(ledger.scan_iter(match=job_key("*"), count=1000))
         streams = [(lane_stream(lane), GPU_GROUP) for lane in Lane] + [(RESULTS_STREAM, CLERK_GROUP)]
         return {
-            "parts held out": (len(set(offered)), options.frames),
-            "frames refused": (sum(len(camera.refused) for camera in cameras), 0),
+            "parts held out": (report.held_out, options.frames),
+            "frames refused": (len(report.refused), 0),
             "verdicts seen on the feed": (len(line.verdicts), options.frames),
             "verdict events beyond one a part": (line.repeated, 0),
-            "parts in the database": (sum(rows[name] > 0 for name in offered), options.frames),
-            "parts there more than once": (sum(rows[name] > 1 for name in offered), 0),
+            "parts in the database": (sum(rows[name] > 0 for name in parts), options.frames),
+            "parts there more than once": (sum(rows[name] > 1 for name in parts), 0),
             "reports and dead letters": (rows["reports"] + len(letters), options.reported),
             "gateway.accepted": (line.ledger.counters().get("gateway.accepted"), options.frames),
             "entries left in streams": (sum(ledger.xlen(name) for name, _ in streams), 0),
@@ -189,13 +192,14 @@ def main() -> None:
     print(f"OMP_NUM_THREADS {threads()}")
     with running_line(options.directory) as line:
         start = time.perf_counter()
-        cameras, memory = run(line, options)
+        plan = plan_of(line, options)
+        report, memory = run(line, plan, options)
         seconds = max(line.verdicts.values()) - start
         settle(line)
         memory.sample(options.frames)
         print(f"\n{options.frames} frames in {seconds:.0f} s: {options.frames / seconds:.1f} a second")
         memory.print(options.frames)
-        found = facts(line, cameras, options)
+        found = facts(line, plan, report, options)
     print(f"\n{'counted from outside':36} {'found':>10} {'expected':>10}")
     for name, (is_so, expected) in found.items():
         print(f"  {name:34} {is_so!s:>10} {expected!s:>10}{'' if is_so == expected else '   WRONG'}")
