@@ -10,7 +10,6 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TYPED := $(wildcard schemas engine worker services tests bench)
 # bench/gpu.py is run by itself, on a machine with a GPU.
-BENCHES := $(filter-out __init__ host gpu gpu_%,$(basename $(notdir $(wildcard bench/*.py))))
 # Test processes side by side, each with its own Redis servers; more than the cores only adds waiting.
 JOBS ?= 2
 # One thread per test process: torch would otherwise start as many threads as there are cores in each.
@@ -48,5 +47,5 @@ format: $(INSTALLED) ## Put every file into the house format.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED) ## Measure against the named peers; each script prints hardware, commit, command and ratio.
-	@for script in $(BENCHES); do echo "== $$script"; $(BIN)/python -m bench.$$script || exit 1; done
+bench: $(INSTALLED) ## Measure what this machine can, WORK=folder for more; says what the rest needs.
+	$(BIN)/python -m bench $(if $(WORK),--work $(WORK))
