@@ -47,6 +47,13 @@ class Executor:
         self.blocks.release(job.blocks)
         job.blocks, job.computed, job.features = [], 0, {}
 
+    def set_aside(self, job: AnyJob) -> None:
+        """Take a job's blocks; until somebody wants them it finds what it had computed, written tokens too."""
+        job.send_away()
+        for block, digest in zip(job.blocks[: job.computed // BLOCK_TOKENS], job.chain, strict=False):
+            self.blocks.publish(block, digest)
+        self.release(job)
+
     def discard(self, job: AnyJob) -> None:
         """Give the blocks of a failed job back so that nobody ever reads what is in them."""
         self.blocks.forget(job.blocks)
@@ -94,12 +101,14 @@ class Executor:
         if not job.blocks:
             undo.callback(self.release, job)
             job.blocks = self.blocks.share(job.shareable)
-            job.computed = job.reused = len(job.blocks) * BLOCK_TOKENS
+            job.computed = len(job.blocks) * BLOCK_TOKENS
+            if not job.sent_away:
+                job.reused = job.computed
             job.blocks += self.blocks.take(blocks_for(job.reserved) - len(job.blocks))
         # Blocks that another job of this pass fills were not there yet when the step was decided.
         count = piece_of(job.length - job.computed, job.tail, tokens)
         done = range(job.computed // BLOCK_TOKENS, (job.computed + count) // BLOCK_TOKENS)
-        chain = job.prompt.chain
+        chain = job.chain
         published = [
             job.blocks[index]
             for index in done[: max(0, len(chain) - done.start)]

@@ -25,8 +25,8 @@ class Job(ABC, Generic[Result]):
     """A request, its future, and when things happened to it; moments are those of `time.monotonic()`.
 
     `number` is its place among all requests. Of its tokens the first `computed` have their keys and values in
-    `blocks`; `features` are those of its images that its prompt still needs. It was `sent_away` last when it
-    had so many tokens, 0 if never.
+    `blocks`, whose contents `chain` names; `features` are those of its images that its prompt still needs. It
+    was `sent_away` last when it had so many tokens, 0 if never.
     """
 
     prompt: EncodedPrompt
@@ -43,6 +43,11 @@ class Job(ABC, Generic[Result]):
     reused: int = 0
     sent_away: int = 0
     features: dict[bytes, Tensor] = field(default_factory=dict)
+    chain: tuple[bytes, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Its blocks are named as those of its prompt."""
+        self.chain = self.prompt.chain
 
     @property
     @abstractmethod
@@ -71,8 +76,8 @@ class Job(ABC, Generic[Result]):
 
     @property
     def shareable(self) -> tuple[bytes, ...]:
-        """What names the blocks that it may find computed: all but the prompt's last token."""
-        return self.prompt.chain[: (self.prompt.length - 1) // BLOCK_TOKENS]
+        """What names the blocks that it may find computed: all but those of its tail."""
+        return self.chain[: (self.length - self.tail) // BLOCK_TOKENS]
 
     @abstractmethod
     def tokens(self, start: int, end: int) -> tuple[Tensor, Tensor]:
@@ -87,10 +92,9 @@ class Job(ABC, Generic[Result]):
         """Which of its last tokens see one another, where that is not all before them."""
         return None
 
-    def start(self) -> None:
-        """Note the first work on it."""
-        if self.started is None:
-            self.started = time.monotonic()
+    def send_away(self) -> None:
+        """Note that it has to give its blocks up."""
+        self.sent_away = self.length
 
     def images(self, tokens: int) -> list[PromptImage]:
         """The images among its next tokens."""
@@ -214,6 +218,11 @@ class WriteJob(Job[Completion]):
         token_ids = torch.cat((prompt.token_ids, torch.tensor(self.written, dtype=torch.long)))
         behind = torch.arange(prompt.next_position, prompt.next_position + count).expand(3, -1)
         return token_ids[start:end], torch.cat((prompt.positions, behind), dim=1)[:, start:end]
+
+    def send_away(self) -> None:
+        """Its blocks are named as far as it has written."""
+        super().send_away()
+        self.chain = self.prompt.chain_with(self.written)
 
     def next_token(self) -> tuple[int, int]:
         """The first token that is not computed, and its position."""

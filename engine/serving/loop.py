@@ -182,8 +182,7 @@ class Loop:
         with self._changed:
             queue = self._queues[Priority.REPORT]
             job = next(job for job in queue.jobs if job.number == number)
-            self._executor.release(job)
-            job.sent_away = job.length
+            self._executor.set_aside(job)
             queue.add(job)
             queue.statistics.preempted()
 

@@ -68,6 +68,13 @@ class EncodedPrompt:
             torch.tensor(token_ids), positions, next_position, tuple(images), starts, tuple(chain)
         )
 
+    def chain_with(self, written: Sequence[int]) -> tuple[bytes, ...]:
+        """The names of the blocks when these tokens stand behind it."""
+        behind = torch.arange(self.next_position, self.next_position + len(written)).expand(3, -1)
+        positions = torch.cat((self.positions, behind), dim=1)
+        images = dict(zip(self.starts, self.images, strict=True))
+        return tuple(_chain([*self.token_ids.tolist(), *written], positions, images))
+
     @property
     def length(self) -> int:
         """Tokens of the prompt."""

@@ -176,3 +176,18 @@ def test_reports_end_under_a_stream_of_verdicts(tight: Stepped, alone: Alone) ->
     tight.finish()
     for ask, report in zip(asks, reports, strict=True):
         alone.check(ask, report.result(1))
+
+
+def test_what_a_report_had_written_is_found_again(tiny_checkpoint: Path) -> None:
+    """Sent away while nobody needs the room: it computes the rest of one block, and says the same."""
+    stepped = Stepped(Engine(EngineConfig(tiny_checkpoint, device="cpu")))
+    loop, ask = stepped.engine._loop, Ask(4, tokens=40, temperature=1.0)
+    report = ask.of(stepped.engine)
+    stepped.go(2 * BLOCK_TOKENS)
+    loop._preempt(0)
+    (waiting,) = loop._queues.state(loop._executor.blocks, loop._pace.limits).reports.waiting
+    assert not waiting.begun
+    assert waiting.tokens <= BLOCK_TOKENS
+    stepped.finish()
+    Alone(tiny_checkpoint).check(ask, report.result(1))
+    stepped.engine.close()
