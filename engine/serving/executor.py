@@ -48,7 +48,7 @@ class Executor:
         job.blocks, job.computed, job.features = [], 0, {}
 
     def set_aside(self, job: AnyJob) -> None:
-        """Take a job's blocks; until somebody wants them it finds what it had computed, written tokens too."""
+        """Take its blocks; until somebody wants them it finds what it had computed, written tokens too."""
         job.send_away()
         for block, digest in zip(job.blocks[: job.computed // BLOCK_TOKENS], job.chain, strict=False):
             self.blocks.publish(block, digest)
