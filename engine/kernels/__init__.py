@@ -47,6 +47,12 @@ class FusedKernels(Kernels, Protocol):
     def feed_forward(self, network: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - a FeedForward
         """`[T, H] -> [T, H]` of a FeedForward."""
 
+    Router: type[Any]
+    """Of the weights `[E, H]`, the correction bias `[E]`, the experts a token, and the least divisor."""
+
+    def route(self, router: Any, x: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401 - a Router
+        """The experts `[T, S]` of tokens `[T, K]`, and their weights."""
+
     def can_rotate(self, x: Tensor) -> bool:
         """Whether `rotate` takes heads like these."""
 

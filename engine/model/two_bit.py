@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from engine.kernels import Kernels, kernels_for
+from engine.kernels import Kernels, fused_kernels_for, kernels_for
 from engine.model.compressed import Held
 from engine.model.experts import Router
 from engine.model.formats import CODES, SCALES, SIGNS, Parts
@@ -53,8 +53,8 @@ class TwoBitExperts(Held):
         kernels = kernels_for(x.device)
         if kernels is None:
             return self.reference(x)
-        routing = self.router(x)
-        return kernels.run_experts(self.handle(kernels), x, routing.experts, routing.weights).to(x.dtype)
+        chosen, weights = self._route(x)
+        return kernels.run_experts(self.handle(kernels), x, chosen, weights).to(x.dtype)
 
     def reference(self, x: Tensor) -> Tensor:
         """The same, in torch, expert by expert."""
@@ -65,6 +65,13 @@ class TwoBitExperts(Held):
             y = self._run(expert, x[token]) * routing.weights[token, slot, None]
             out = out.index_add(0, token, y.to(out.dtype))
         return out
+
+    def _route(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        kernels, router = fused_kernels_for(x.device), self.router
+        if kernels is None:
+            routing = router(x)
+            return routing.experts, routing.weights
+        return kernels.route(kernels.Router(router.weight, router.bias, router.top_k, router.norm_min), x)
 
     def _run(self, expert: int, x: Tensor) -> Tensor:
         both = self._multiply(self.gate_up_codes, self.gate_up_scales, self.gate_up_signs, expert, x)

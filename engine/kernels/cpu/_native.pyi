@@ -113,3 +113,17 @@ def rotate(
     neighbours: bool,
     out: int,
 ) -> None: ...
+def route(
+    level: str,
+    threads: int,
+    weight: int,
+    bias: int,
+    experts: int,
+    top_k: int,
+    norm_min: float,
+    x: int,
+    tokens: int,
+    hidden: int,
+    chosen: int,
+    weights: int,
+) -> None: ...

@@ -5,14 +5,6 @@
 namespace lynceus {
 namespace {
 
-inline float total(const Floats& v) {
-  float lanes[kLanes];
-  store(lanes, v);
-  for (int half = kLanes / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-  return lanes[0];
-}
-
 inline int padded(int length) { return (length + kLanes - 1) / kLanes * kLanes; }
 
 inline void ask_for(const float* row, int size) {

@@ -159,5 +159,31 @@ void rotate(const float* x, const float* cosines, const float* sines, int size, 
   }
 }
 
+inline float total(const Floats& v) {
+  float lanes[kLanes];
+  store(lanes, v);
+  for (int half = kLanes / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+
+// What does not fill a vector is added one by one.
+void dot(const float* x, const float* const* rows, int size, float* out) {
+  const int whole = size / kLanes * kLanes;
+  Floats sum[kTogether] = {};
+  for (int i = 0; i < whole; i += kLanes) {
+    Floats a, b;
+    load(a, x + i);
+    unroll<kTogether>([&](auto row) LYNCEUS_INLINE {
+      load(b, rows[row] + i);
+      sum[row] += a * b;
+    });
+  }
+  for (int row = 0; row < kTogether; ++row) {
+    out[row] = total(sum[row]);
+    for (int i = whole; i < size; ++i) out[row] += x[i] * rows[row][i];
+  }
+}
+
 }  // namespace
 }  // namespace lynceus

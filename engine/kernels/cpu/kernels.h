@@ -15,6 +15,7 @@ constexpr int kQuads = kBlock / kQuad;
 constexpr int kGroup = 64;                        // input rows that share one scale of a 4-bit weight
 constexpr int kPanel = kTile * kBlock;            // bytes of an unpacked block: [kQuads][kTile][kQuad], unsigned
 constexpr int kMaxRows = 8;
+constexpr int kTogether = 4;  // rows of `dot`, so that one sum need not wait for the last
 
 // Up to kMaxRows tokens of one block: their int8 values, what the sum starts from, and their scales.
 struct Rows {
@@ -70,6 +71,8 @@ struct Kernels {
   void (*swiglu)(const float* gate, const float* up, float* out);
   // x * sigmoid(1.702 x) for kTile channels.
   void (*quick_gelu)(const float* x, float* out);
+  // out[i] = x . rows[i] for kTogether rows of `size` numbers, in single precision.
+  void (*dot)(const float* x, const float* const* rows, int size, float* out);
   // One head of `size` numbers turned by its angles: the pairs are neighbours, or lie half a head apart.
   void (*rotate)(const float* x, const float* cosines, const float* sines, int size, bool neighbours, float* out);
   // What the queries that share one key head see of a text.

@@ -113,7 +113,7 @@ void widen(const uint16_t* half, float* out) {
 }  // namespace
 
 const Kernels kAvx2{"avx2", 2, decode, unpack, transpose, multiply, nullptr,
-                    nullptr, nullptr, quantize, swiglu, quick_gelu, rotate, attend, widen};
+                    nullptr, nullptr, quantize, swiglu, quick_gelu, dot, rotate, attend, widen};
 
 }  // namespace lynceus
 #endif

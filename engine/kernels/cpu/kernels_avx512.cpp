@@ -330,7 +330,7 @@ void widen(const uint16_t* half, float* out) {
 }  // namespace
 
 const Kernels kAvx512{"avx512",         6,        decode, unpack,     transpose, multiply, multiply_codes,
-                      multiply_nibbles, multiply_bytes, quantize, swiglu, quick_gelu, rotate, attend, widen};
+                      multiply_nibbles, multiply_bytes, quantize, swiglu, quick_gelu, dot, rotate, attend, widen};
 
 }  // namespace lynceus
 #endif

@@ -67,6 +67,6 @@ void widen(const uint16_t* half, float* out) {
 }  // namespace
 
 const Kernels kPortable{"portable", kMaxRows, decode, unpack, transpose, multiply, nullptr,
-                        nullptr, nullptr, quantize, swiglu, quick_gelu, rotate, attend, widen};
+                        nullptr, nullptr, quantize, swiglu, quick_gelu, dot, rotate, attend, widen};
 
 }  // namespace lynceus

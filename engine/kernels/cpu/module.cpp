@@ -12,6 +12,7 @@
 #include "encode.h"
 #include "experts.h"
 #include "feed_forward.h"
+#include "routing.h"
 
 namespace nb = nanobind;
 
@@ -135,6 +136,16 @@ void rotate(const std::string& level, int threads, uintptr_t x, uintptr_t cosine
   lynceus::rotate(kernels, *pool, all, at<float>(out));
 }
 
+void route(const std::string& level, int threads, uintptr_t weight, uintptr_t bias, int experts, int top_k, float norm_min,
+           uintptr_t x, int tokens, int hidden, uintptr_t chosen, uintptr_t weights) {
+  const Kernels& kernels = table(level);
+  expect(top_k <= experts, "a token cannot have more experts than there are");
+  const lynceus::Router router{at<const float>(weight), at<const float>(bias), experts, top_k, norm_min};
+  nb::gil_scoped_release release;
+  lynceus::PoolLease pool(threads);
+  lynceus::route(kernels, *pool, router, at<const float>(x), tokens, hidden, at<int64_t>(chosen), at<float>(weights));
+}
+
 // All experts of one layer and modality, and the arrays they read.
 struct HeldExperts {
   lynceus::Experts experts;
@@ -228,6 +239,9 @@ NB_MODULE(_native, m) {
         nb::arg("width"), nb::arg("out"));
   m.def("rotate", &rotate, nb::arg("level"), nb::arg("threads"), nb::arg("x"), nb::arg("cosines"), nb::arg("sines"),
         nb::arg("stride"), nb::arg("tokens"), nb::arg("heads"), nb::arg("size"), nb::arg("neighbours"), nb::arg("out"));
+  m.def("route", &route, nb::arg("level"), nb::arg("threads"), nb::arg("weight"), nb::arg("bias"), nb::arg("experts"),
+        nb::arg("top_k"), nb::arg("norm_min"), nb::arg("x"), nb::arg("tokens"), nb::arg("hidden"), nb::arg("chosen"),
+        nb::arg("weights"));
   m.def("run_experts", &run_experts, nb::arg("experts"), nb::arg("level"), nb::arg("threads"), nb::arg("x"),
         nb::arg("tokens"), nb::arg("top_k"), nb::arg("chosen"), nb::arg("weights"), nb::arg("out"));
   m.def("decode", &decode, nb::arg("level"), nb::arg("codes"), nb::arg("window_bits"), nb::arg("values"));

@@ -197,6 +197,40 @@ def hold_experts(
     )
 
 
+class Router(NamedTuple):
+    """Weights `[E, H]`, correction bias `[E]`, the experts of a token, the least that weights are divided by."""
+
+    weight: Tensor
+    bias: Tensor
+    top_k: int
+    norm_min: float
+
+
+def route(router: Router, x: Tensor, level: str = BEST) -> tuple[Tensor, Tensor]:
+    """The experts `[T, k]` int64 of tokens `[T, H]`, and their weights `[T, k]` fp32.
+
+    Chosen by softmax with the bias, the lower one first among equals, and weighted without it.
+    """
+    x, weight, bias = _plain(x), _plain(router.weight), _plain(router.bias)
+    chosen = torch.empty(len(x), router.top_k, dtype=torch.int64)
+    weights = torch.empty(len(x), router.top_k)
+    _native.route(
+        level,
+        torch.get_num_threads(),
+        weight.data_ptr(),
+        bias.data_ptr(),
+        len(bias),
+        router.top_k,
+        router.norm_min,
+        x.data_ptr(),
+        len(x),
+        x.shape[1],
+        chosen.data_ptr(),
+        weights.data_ptr(),
+    )
+    return chosen, weights
+
+
 def run_experts(held: Experts, x: Tensor, chosen: Tensor, weights: Tensor, level: str = BEST) -> Tensor:
     """`[T, hidden] -> [T, hidden]` fp32: the sum of the experts `chosen` `[T, k]`, by their `weights`."""
     x, weights, chosen = _plain(x), _plain(weights), chosen.long().contiguous()

@@ -111,12 +111,8 @@ def test_every_level_gives_the_same_bits(count: int) -> None:
 def test_a_batch_is_its_tokens_one_by_one() -> None:
     """The same bits, whichever of the paths for few and for many tokens an expert takes."""
     experts, x = random_experts(3), tokens(4, 40)
-    routing = experts.router(x)
-    each = (part[:, None] for part in (x, routing.experts, routing.weights))
 
-    single = [ops.run_experts(experts.handle(ops), *token) for token in zip(*each, strict=True)]
-
-    assert torch.equal(experts(x), torch.cat(single))
+    assert torch.equal(experts(x), torch.cat([experts(token) for token in x.split(1)]))
 
 
 @torch.inference_mode()
@@ -142,3 +138,53 @@ def test_an_expert_that_is_not_there_is_refused() -> None:
 
     with pytest.raises(ValueError, match="no such expert"):
         ops.run_experts(experts.handle(ops), x, torch.tensor([[EXPERTS]]), torch.ones(1, 1))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("level", LEVELS)
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    count=st.integers(0, 12) | st.sampled_from((100, 600)),
+    top_k=st.integers(1, EXPERTS),
+    loud=st.sampled_from((0.01, 1.0, 100.0)),
+)
+def test_tokens_go_where_the_router_sends_them(
+    level: str, seed: int, count: int, top_k: int, loud: float
+) -> None:
+    """The same experts with the same weights, chosen with the correction bias and weighted without it."""
+    router = Router(text_config(top_k, 128))
+    router.weight.data = tokens(seed, EXPERTS) * HIDDEN**-0.5 * loud
+    router.bias.data = tokens(seed + 1, 1)[0, :EXPERTS] * 0.3
+    x = tokens(seed + 2, count)
+
+    held = ops.Router(router.weight, router.bias, top_k, router.norm_min)
+    chosen, weights = ops.route(held, x, level)
+    expected = router(x)
+
+    assert torch.equal(chosen.sort().values, expected.experts.sort().values)
+    found = torch.zeros(count, EXPERTS).scatter(1, chosen, weights)
+    assert torch.allclose(found, torch.zeros(count, EXPERTS).scatter(1, *expected[:2]), atol=1e-5)
+
+
+def test_among_equal_experts_the_first_are_chosen() -> None:
+    """Whatever the processor, so that a verdict can be computed again."""
+    router = ops.Router(torch.zeros(EXPERTS, HIDDEN), torch.zeros(EXPERTS), 3, 1e-12)
+
+    chosen, weights = ops.route(router, tokens(0, 1))
+
+    assert chosen.tolist() == [[0, 1, 2]]
+    assert torch.allclose(weights, torch.full((1, 3), 1 / 3))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_token_that_is_no_number_spoils_its_own_weights_alone(bad: float) -> None:
+    """It is noticed at the logits, and nobody else's answer changes."""
+    router = ops.Router(tokens(1, EXPERTS), torch.zeros(EXPERTS), 2, 1e-12)
+    x = tokens(2, 2)
+    x[0, 5] = bad
+
+    weights = ops.route(router, x)[1]
+
+    assert weights[0].isnan().all()
+    assert weights[1].isfinite().all()
