@@ -198,7 +198,7 @@ def hold_experts(
 
 
 class Router(NamedTuple):
-    """Weights `[E, H]`, correction bias `[E]`, the experts of a token, the least that weights are divided by."""
+    """Weights `[E, H]`, correction bias `[E]`, experts a token, and the least that weights are divided by."""
 
     weight: Tensor
     bias: Tensor
