@@ -8,6 +8,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+COMPILED := CMakeLists.txt engine/quant/layout.py $(wildcard engine/kernels/cpu/*.cpp engine/kernels/cpu/*.h)
 TYPED := $(wildcard schemas engine worker services tests bench)
 # bench/gpu.py is run by itself, on a machine with a GPU.
 # Test processes side by side, each with its own Redis servers; more than the cores only adds waiting.
@@ -22,7 +23,7 @@ help: ## Print this help.
 
 install: $(INSTALLED) ## Install Lynceus into .venv; the other targets do it when needed.
 
-$(INSTALLED): pyproject.toml requirements/torch.txt requirements/constraints.txt
+$(INSTALLED): pyproject.toml requirements/torch.txt requirements/constraints.txt $(COMPILED)
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv on PATH: install one, or run make PYTHON=/path/to/python"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements/torch.txt
