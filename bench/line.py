@@ -276,6 +276,24 @@ def processor_seconds() -> dict[str, float]:
     return {name: sum(process.cpu_times()[:2]) for name, process in processes().items()}
 
 
+class OtherWork:
+    """How many processors were busy with what is not the line's, since it was made."""
+
+    def __init__(self) -> None:
+        self._start, self._busy = time.perf_counter(), _others_seconds()
+
+    def processors(self) -> float:
+        """Their mean number; a process of the line that has ended meanwhile counts as other work."""
+        busy = _others_seconds() - self._busy
+        return max(0.0, busy / (time.perf_counter() - self._start))
+
+
+def _others_seconds() -> float:
+    times = psutil.cpu_times()
+    busy = times.user + times.nice + times.system + times.irq + times.softirq + times.steal
+    return float(busy - sum(processor_seconds().values()))
+
+
 def encoded(pictures: Pictures, count: int, prefix: str) -> list[tuple[str, bytes]]:
     """That many frames with their parts' names, as PNG."""
     return [(f"{prefix}-{number}", encode_png(pictures.frame())) for number in range(count)]
