@@ -5,6 +5,7 @@
 namespace lynceus {
 
 constexpr int kExperts = EXPERTS;
+constexpr int kAhead = 4;  // steps whose pairs are under way from memory together
 
 // counts [warps][kExperts]: pairs of a warp's share; later where its next pair of that expert goes.
 struct Work {
@@ -30,11 +31,19 @@ __device__ inline Span span_of_warp(int pairs) {
 template <class Body>
 __device__ inline void walk(const int* experts, int pairs, Body body) {
   const Span span = span_of_warp(pairs);
-  for (int step = span.first; step < span.end; step += kWarp) {
-    const int pair = step + lane_id();
-    const int expert = pair < span.end ? experts[pair] : kExperts;
-    body(pair, expert, lanes_alike(expert));
-    sync_warp();
+  for (int first = span.first; first < span.end; first += kAhead * kWarp) {
+    int expert[kAhead];
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const int pair = first + i * kWarp + lane_id();
+      expert[i] = pair < span.end ? experts[pair] : kExperts;
+    }
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      if (first + i * kWarp >= span.end) break;
+      body(first + i * kWarp + lane_id(), expert[i], lanes_alike(expert[i]));
+      sync_warp();
+    }
   }
 }
 
@@ -44,8 +53,11 @@ __device__ inline void count(const int* experts, int pairs, int* counts) {
   });
 }
 
-// Turns counts into where each warp begins within an expert, and leaves the totals in begins.
-__device__ inline void sum_over_warps(const Work& work) {
+__device__ inline int blocks_for(int pairs, int block_tokens) { return (pairs + block_tokens - 1) / block_tokens; }
+
+// Turns counts into where each warp begins within an expert, and leaves the experts' totals in begins and their numbers
+// of blocks in block_begins.
+__device__ inline void sum_over_warps(const Work& work, int block_tokens) {
   for (int expert = threadIdx.x; expert < kExperts; expert += blockDim.x) {
     int running = 0;
     for (int warp = 0; warp < warps(); ++warp) {
@@ -55,6 +67,7 @@ __device__ inline void sum_over_warps(const Work& work) {
       running += counted;
     }
     work.begins[expert] = running;
+    work.block_begins[expert] = blocks_for(running, block_tokens);
   }
 }
 
@@ -67,25 +80,23 @@ __device__ inline int sum_of_lower_lanes(int value) {
   return sum - value;
 }
 
-__device__ inline int blocks_for(int pairs, int block_tokens) { return (pairs + block_tokens - 1) / block_tokens; }
-
-// Turns the totals in begins into first places and first blocks; for one warp.
-__device__ inline void sum_over_experts(const Work& work, int block_tokens) {
+// Turns the totals in begins and block_begins into first places and first blocks; for one warp.
+__device__ inline void sum_over_experts(const Work& work) {
   constexpr int kEach = (kExperts + kWarp - 1) / kWarp;
   const int first = lane_id() * kEach, end = first + kEach < kExperts ? first + kEach : kExperts;
   int pairs = 0, blocks = 0;
   for (int expert = first; expert < end; ++expert) {
     pairs += work.begins[expert];
-    blocks += blocks_for(work.begins[expert], block_tokens);
+    blocks += work.block_begins[expert];
   }
   pairs = sum_of_lower_lanes(pairs);
   blocks = sum_of_lower_lanes(blocks);
   for (int expert = first; expert < end; ++expert) {
-    const int own = work.begins[expert];
+    const int own_pairs = work.begins[expert], own_blocks = work.block_begins[expert];
     work.begins[expert] = pairs;
     work.block_begins[expert] = blocks;
-    pairs += own;
-    blocks += blocks_for(own, block_tokens);
+    pairs += own_pairs;
+    blocks += own_blocks;
   }
 }
 
@@ -93,14 +104,14 @@ __device__ inline int pairs_of(const Work& work, int expert, int pairs) {
   return (expert + 1 < kExperts ? work.begins[expert + 1] : pairs) - work.begins[expert];
 }
 
-// Each warp writes the blocks of its experts.
+// Each thread writes the blocks of its experts: few each, so that none waits for another's divisions.
 __device__ inline void write_blocks(const Work& work, int pairs, int block_tokens, int each, int4* blocks) {
-  for (int expert = warp_id(); expert < kExperts; expert += warps()) {
-    const int own = pairs_of(work, expert, pairs);
-    for (int i = lane_id(); i < blocks_for(own, block_tokens); i += kWarp) {
-      const int done = i * block_tokens, left = own - done;
-      blocks[work.block_begins[expert] + i] = {expert % each, work.begins[expert] + done,
-                                               left < block_tokens ? left : block_tokens, expert / each};
+  for (int expert = threadIdx.x; expert < kExperts; expert += blockDim.x) {
+    const int own = pairs_of(work, expert, pairs), modality = expert / each;
+    int4* to = blocks + work.block_begins[expert];
+    for (int done = 0; done < own; done += block_tokens) {
+      const int left = own - done;
+      *to++ = {expert - modality * each, work.begins[expert] + done, left < block_tokens ? left : block_tokens, modality};
     }
   }
 }
@@ -140,9 +151,9 @@ extern "C" __global__ void dispatch(const int* experts, int* order, int* places,
   sync_block();
   count(experts, pairs, work.counts + warp_id() * kExperts);
   sync_block();
-  sum_over_warps(work);
+  sum_over_warps(work, block_tokens);
   sync_block();
-  if (warp_id() == 0) sum_over_experts(work, block_tokens);
+  if (warp_id() == 0) sum_over_experts(work);
   sync_block();
   write_blocks(work, pairs, block_tokens, kExperts / modalities, blocks);
   write_ranges(work, pairs, block_tokens, modalities, ranges);

@@ -111,7 +111,6 @@ def combine(
         "weights": weights,
         "shared": shared,
         "out": out,
-        "top_k": top_k,
         "hidden": hidden,
     }
     launcher.launch(launches.combine(ELEMENTS[results.dtype], tokens, top_k, hidden), arguments)

@@ -96,16 +96,17 @@ counters are set to zero for `expert_gemv`, which may have none.
 COMBINE = Kernel(
     "combine",
     "combine.cu",
-    ("ELEMENT",),
+    ("ELEMENT", "TOP_K"),
     (
         _read("results", "element", "P H"),
         _read("places", "int32", "T S"),
         _read("weights", "float32", "T S"),
         _read("shared", "element", "T H", optional=True),
         _written("out", "element", "T H"),
-        *_numbers("top_k", "hidden"),
+        *_numbers("hidden"),
     ),
 )
+"""TOP_K is S, so that a token's results are under way from memory together."""
 
 QUANTIZE = Kernel(
     "quantize",

@@ -50,6 +50,8 @@ CODE_BYTES = TILE * BLOCK // _LAYOUT["ROWS_PER_BYTE"]
 WARP = 32
 THREADS = 256
 """Threads of a thread block where a kernel has no reason for another number."""
+MOST_THREADS = 1024
+"""Threads that a thread block may have."""
 ELEMENTS = ("float", "half", "bfloat16")
 """Values of the constant ELEMENT: the type of hidden states, in the sources' names."""
 FEW = (1, 2, 4, 8)
@@ -149,16 +151,18 @@ def route(tokens: int, experts: int) -> Launch:
 
 
 def dispatch(routed: Routed) -> Launch:
-    """One thread block, which walks all pairs."""
-    warps = min(1024 // WARP, parts(routed.pairs, WARP))
+    """One thread block: a warp for each 32 pairs, and a thread for each expert."""
+    warps = min(MOST_THREADS // WARP, parts(max(routed.pairs, routed.all_experts), WARP))
     shared = (warps + 2) * routed.all_experts * _INT
     return _launch(DISPATCH, {"EXPERTS": routed.all_experts}, 1, threads=warps * WARP, shared=shared)
 
 
 def combine(element: str, tokens: int, top_k: int, hidden: int) -> Launch:
-    """Each thread takes four channels of a token."""
+    """Each thread block takes a token, each thread four of its channels; or several, where there are too many."""
+    threads = min(MOST_THREADS, parts(hidden, 4 * WARP) * WARP)
     shared = top_k * (_INT + _FLOAT)
-    return _launch(COMBINE, {"ELEMENT": element}, parts(hidden, 4 * THREADS), tokens, shared=shared)
+    constants: dict[str, str | int] = {"ELEMENT": element, "TOP_K": top_k}
+    return _launch(COMBINE, constants, parts(hidden, 4 * threads), tokens, threads=threads, shared=shared)
 
 
 def quantize(element: str, tokens: int, rows: int) -> Launch:

@@ -156,7 +156,6 @@ RIGHT: dict[str, Value] = {
     "weights": torch.zeros(1, 2),
     "shared": None,
     "out": torch.zeros(1, 128),
-    "top_k": 2,
     "hidden": 128,
 }
 
@@ -168,7 +167,7 @@ RIGHT: dict[str, Value] = {
         {"results": torch.zeros(2, 128, dtype=torch.float16)},
         {"results": torch.zeros(128, 2).T},
         {"weights": None},
-        {"top_k": torch.tensor(2)},
+        {"hidden": torch.tensor(128)},
         {"out": torch.zeros(1, 128, device="meta")},
         {"hiden": 128},
     ],
@@ -176,6 +175,6 @@ RIGHT: dict[str, Value] = {
 )
 def test_arguments_that_are_not_the_kernels_are_refused(wrong: dict[str, Value]) -> None:
     """A device would read them as something else, without a word."""
-    check(COMBINE, {"ELEMENT": "float"}, RIGHT)
+    check(COMBINE, {"ELEMENT": "float", "TOP_K": "2"}, RIGHT)
     with pytest.raises(AssertionError, match="combine"):
-        check(COMBINE, {"ELEMENT": "float"}, RIGHT | wrong)
+        check(COMBINE, {"ELEMENT": "float", "TOP_K": "2"}, RIGHT | wrong)

@@ -63,7 +63,6 @@ def combine(shim: Shim, results: Tensor, places: Tensor, weights: Tensor, shared
             "weights": weights,
             "shared": shared,
             "out": torch.empty(tokens, hidden, dtype=results.dtype),
-            "top_k": top_k,
             "hidden": hidden,
         },
     )
