@@ -127,10 +127,8 @@ class CompressedEmbedding(nn.Module):
 def project(layers: Sequence[nn.Module], x: Tensor) -> tuple[Tensor, ...]:
     """What each layer makes of the same input, `[T, K] -> [T, N]`; compressed ones round it once."""
     kernels = fused_kernels_for(x.device)
-    if kernels is None:
-        return tuple(layer(x) for layer in layers)
     compressed = [layer for layer in layers if isinstance(layer, CompressedLinear) and layer.bias is None]
-    if len(compressed) < len(layers):
+    if kernels is None or len(compressed) < len(layers):
         return tuple(layer(x) for layer in layers)
     matrices = [layer.handle(kernels) for layer in compressed]
     outs = kernels.linears(matrices, [layer.channels for layer in compressed], x)
