@@ -8,9 +8,12 @@ T tokens, P pairs of a token and one of its experts, K input rows, N output chan
 import math
 from collections.abc import Iterable, Sequence
 
+from bench import roofline_around
 from bench.full_size_layout import CONFIG
+from bench.gpu_targets import GEMM_PEAK, GEMV_BANDWIDTH, TARGETS
+from bench.roofline_around import H100, Shape
 from bench.roofline_devices import DEVICES, Device, Floor, Work
-from engine.kernels.cuda.launches import MANY
+from engine.kernels.cuda.launches import MANY, Routed
 from engine.model.config import ModelConfig
 from engine.quant.layout import ROWS_PER_BYTE, SEGMENT
 
@@ -216,6 +219,27 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
+def around() -> list[Shape]:
+    """Numbers of tokens at which `dispatch` and `combine` are looked at."""
+    few = [_shape(f"text, {tokens}", tokens, TEXT.text_expert_size) for tokens in (1, 8, 32)]
+    sizes = {"text": TEXT.text_expert_size, "vision": TEXT.vision_expert_size}
+    return few + [_shape(f"{name}, 2048", 2048, size) for name, size in sizes.items()]
+
+
+def _shape(name: str, tokens: int, size: int) -> Shape:
+    work = experts_few(tokens, size) if tokens <= 32 else experts_many(tokens, size)
+    share = _bound(GEMM_PEAK if work.tensor else GEMV_BANDWIDTH)
+    at_peak = work.tensor / H100.int8 / 1e12 if work.tensor else work.bytes / H100.bandwidth / 1e9
+    floor = Floor.of(work, H100).seconds
+    memory = Floor.of(combine(tokens), H100).seconds
+    routed = Routed(tokens, TEXT.experts_per_token, TEXT.num_experts, modalities=2)
+    return Shape(name, routed, floor, max(floor, at_peak / (share / 100)), memory)
+
+
+def _bound(target: str) -> float:
+    return next(each.bound for each in TARGETS if each.name == target)
+
+
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 
 
@@ -298,6 +322,25 @@ Floors:
 
 {floors}
 
+## Dispatch and combine beside the experts, on an H100
+
+Wanted: both together at most 5 % of a layer. Microseconds, without launches. `dispatch` is one thread block
+and bound by latency: two walks over the pairs, of which up to 32 warps each take a share in steps of 32. A
+load takes {load} clocks, shared memory {shared} and the sums between the walks {scan}, all assumed; instructions are
+counted. Experts "as wanted" are at {gemv:g} % of the memory's bandwidth for few tokens, at {gemm:g} % of the int8 peak
+for many.
+
+{around}
+
+One block is enough: at 2,048 tokens it is the smaller part, and several blocks would need a second launch, or
+wait for one another, for some three microseconds at most. `combine` is bound by memory, and by memory alone it
+takes more than 5 % of the experts: a result of 16 bits for each pair is written by `expert_down` and read once.
+The cache of 50 MB holds a part of these 63 MB, so that less may come from memory; the target cannot be promised
+from here, and for the vision experts, with a third of the products for the same results, it is missed. To add
+up where the results are made would need either sums in whatever order thread blocks end, and so other bits each
+time, or waiting for a token's last expert at the end of every tile. For few tokens both are a few dependent
+loads each; for one token 5 % would be less than two of them.
+
 ## What a user waits for
 
 {whole_work}
@@ -316,6 +359,12 @@ def page() -> str:
         devices=device_table(),
         work=work_table(kernels()),
         floors=floor_table(kernels()),
+        around=table(roofline_around.HEAD, roofline_around.rows(around())),
+        load=roofline_around.LOAD,
+        shared=roofline_around.SHARED,
+        scan=roofline_around.SCAN,
+        gemv=_bound(GEMV_BANDWIDTH),
+        gemm=_bound(GEMM_PEAK),
         whole_work=work_table(wholes()),
         whole_floors=floor_table(wholes()),
         layers=SPARSE_LAYERS,

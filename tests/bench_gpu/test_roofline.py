@@ -2,9 +2,10 @@
 
 import pytest
 
-from bench import roofline
+from bench import roofline, roofline_around
 from bench.roofline_devices import DEVICES, Floor, Work
 from engine.kernels.cuda.faces import KERNELS
+from engine.kernels.cuda.launches import SOURCES, Routed
 from tests.repository import ROOT
 
 H100 = next(device for device in DEVICES if device.name.startswith("H100"))
@@ -76,3 +77,13 @@ def test_a_duration_has_a_fitting_unit(seconds: float, text: str) -> None:
 def test_a_count_has_a_fitting_power(number: float, text: str) -> None:
     """Nothing is a dash."""
     assert roofline.count(number) == text
+
+
+def test_the_sorting_of_pairs_costs_a_walk_more_for_every_warps_steps() -> None:
+    """Up to 1,024 pairs are a step a warp; twelve times as many are twelve, loaded four at a time."""
+    one, twelve = (roofline_around.dispatch(Routed(pairs, 1, 64)) for pairs in (1024, 12 * 1024))
+
+    ahead = f"kAhead = {roofline_around.AHEAD};"
+    assert ahead in (SOURCES / "dispatch.cu").read_text(encoding="utf-8")
+    loads, steps = 2 * (3 - 1) * roofline_around.LOAD, (12 - 1) * (8 * 17 + 8 * 40)
+    assert (twelve - one) * H100.clock * 1e9 == pytest.approx(loads + steps)

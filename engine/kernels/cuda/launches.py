@@ -158,7 +158,7 @@ def dispatch(routed: Routed) -> Launch:
 
 
 def combine(element: str, tokens: int, top_k: int, hidden: int) -> Launch:
-    """Each thread block takes a token, each thread four of its channels; or several, where there are too many."""
+    """Each thread takes four channels; a token is one thread block's as far as that has threads."""
     threads = min(MOST_THREADS, parts(hidden, 4 * WARP) * WARP)
     shared = top_k * (_INT + _FLOAT)
     constants: dict[str, str | int] = {"ELEMENT": element, "TOP_K": top_k}
