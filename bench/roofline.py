@@ -326,20 +326,20 @@ Floors:
 
 Wanted: both together at most 5 % of a layer. Microseconds, without launches. `dispatch` is one thread block
 and bound by latency: two walks over the pairs, of which up to 32 warps each take a share in steps of 32. A
-load takes {load} clocks, shared memory {shared} and the sums between the walks {scan}, all assumed; instructions are
-counted. Experts "as wanted" are at {gemv:g} % of the memory's bandwidth for few tokens, at {gemm:g} % of the int8 peak
-for many.
+load takes {load} clocks, shared memory {shared} and the sums between the walks {scan}, all assumed;
+instructions are counted. Experts "as wanted" are at {gemv:g} % of the memory's bandwidth for few tokens, at
+{gemm:g} % of the int8 peak for many.
 
 {around}
 
-One block is enough: at 2,048 tokens it is the smaller part, and several blocks would need a second launch, or
-wait for one another, for some three microseconds at most. `combine` is bound by memory, and by memory alone it
-takes more than 5 % of the experts: a result of 16 bits for each pair is written by `expert_down` and read once.
-The cache of 50 MB holds a part of these 63 MB, so that less may come from memory; the target cannot be promised
-from here, and for the vision experts, with a third of the products for the same results, it is missed. To add
-up where the results are made would need either sums in whatever order thread blocks end, and so other bits each
-time, or waiting for a token's last expert at the end of every tile. For few tokens both are a few dependent
-loads each; for one token 5 % would be less than two of them.
+One block is enough: at 2,048 tokens it is the smaller part, and several blocks would need a second launch,
+or wait for one another, for some three microseconds at most. `combine` is bound by memory, and by memory
+alone it takes more than 5 % of the experts: a result of 16 bits for each pair is written by `expert_down`
+and read once. The cache of 50 MB holds a part of these 63 MB, so that less may come from memory; the target
+cannot be promised from here, and for the vision experts, with a third of the products for the same results,
+it is missed. To add up where the results are made would need either sums in whatever order thread blocks
+end, and so other bits each time, or waiting for a token's last expert at the end of every tile. For few
+tokens both are a few dependent loads each; for one token 5 % would be less than two of them.
 
 ## What a user waits for
 
