@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
 from engine.kernels import fused_kernels_for
@@ -14,6 +15,10 @@ from engine.model.cache import Group, KVPool, Layout
 from engine.model.compressed import project
 from engine.model.config import TextConfig
 from engine.model.rope import rotate_adjacent
+
+# Torch's first choice on an H100 builds a plan for each new shape, in tenths of a second, and here nearly
+# every pass has a shape of its own (https://github.com/pytorch/pytorch/pull/155958).
+torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 class Attention(nn.Module):
@@ -50,22 +55,34 @@ class Attention(nn.Module):
         q, k, v = (part.unflatten(0, (group.count, group.length)) for part in (q, k, v))
         if pool is not None and group.slots is not None:
             k, v = pool.read(self.layer, group.slots)
-        if group.length == 1:
-            # The query heads that share a key head stand in for tokens, so that each key is read once.
-            q = q.view(group.count, k.shape[2], -1, self.head_dim)
-            mixed = scaled_dot_product_attention(
-                q, k.transpose(1, 2), v.transpose(1, 2), attn_mask=group.mask
-            )
-            return mixed.flatten(1, 2)
-        mixed = scaled_dot_product_attention(
-            q.transpose(1, 2),
-            k.transpose(1, 2),
-            v.transpose(1, 2),
-            attn_mask=group.mask,
-            is_causal=group.mask is None,
-            enable_gqa=True,
-        )
-        return mixed.transpose(1, 2).flatten(0, 1)
+        return _mix(group, q, k, v).flatten(0, 1)
+
+
+def _mix(group: Group, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Queries `[n, t, H, D]` for keys and values `[n, L, G, D]` -> `[n, t, H, D]`, as suits the device.
+
+    On a GPU flash attention takes no mask, so that a causal one is only named; and torch's other fused kernel
+    takes masks, but as many query heads as key heads. What neither takes is computed step by step.
+    """
+    on_gpu = q.device.type == "cuda"
+    mask = group.mask if on_gpu else group.seen
+    if group.length == 1 or (on_gpu and mask is not None):
+        return _mix_heads_as_tokens(q, k, v, mask)
+    if on_gpu:
+        mask = causal_lower_right(group.length, group.keys)
+    q, k, v = (part.transpose(1, 2) for part in (q, k, v))
+    mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
+    return mixed.transpose(1, 2)
+
+
+def _mix_heads_as_tokens(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """The query heads that share a key head stand in for tokens, so that each key is read once."""
+    q = q.unflatten(2, (k.shape[2], -1)).transpose(1, 2)
+    tokens = q.shape[2:4]
+    mixed = scaled_dot_product_attention(
+        q.flatten(2, 3), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask
+    )
+    return mixed.unflatten(2, tokens).transpose(1, 2).flatten(2, 3)
 
 
 def _split(x: Tensor, groups: Sequence[Group]) -> tuple[Tensor, ...]:

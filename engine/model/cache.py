@@ -5,6 +5,7 @@ T new tokens, n sequences with t new tokens and L keys each, G key/value heads, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 import torch
@@ -17,6 +18,9 @@ BLOCK_TOKENS = 16
 
 NOBODY = 0
 """The block that no sequence owns: what is filled up to a fixed shape reads and writes there."""
+
+ROW_NUMBERS = 8
+"""A row of a mask begins at a multiple of so many numbers, or torch's kernels for a GPU copy it first."""
 
 
 def block_bytes(config: TextConfig, dtype: torch.dtype) -> int:
@@ -35,6 +39,7 @@ class KVPool:
         # Filled at once: memory that is missing shows at the start, not in the middle of a shift.
         self.keys = torch.empty(shape, dtype=dtype, device=device).zero_()
         self.values = torch.empty(shape, dtype=dtype, device=device).zero_()
+        self._sharing = config.num_heads // config.num_kv_heads
 
     @property
     def device(self) -> torch.device:
@@ -60,6 +65,22 @@ class KVPool:
             self.values[layer].index_select(0, flat).view(shape),
         )
 
+    def mask(self, seen: Tensor) -> Tensor:
+        """A mask of what each new token sees, `[1 or n, 1, t, L]`, as attention takes it on this device.
+
+        On a GPU that are numbers `[1 or n, 1, t R, L]` to be added to the scores, of the R query heads that
+        share a key head one after the other; for one token a row serves them all. Layers need not make them.
+        """
+        seen = seen.to(self.device)
+        if self.device.type != "cuda":
+            return seen
+        if seen.shape[-2] > 1:
+            seen = seen.repeat_interleave(self._sharing, dim=-2)
+        *rows, keys = seen.shape
+        whole = -(-keys // ROW_NUMBERS) * ROW_NUMBERS
+        added = torch.zeros(*rows, whole, dtype=self.keys.dtype, device=self.device)[..., :keys]
+        return added.masked_fill_(~seen, float("-inf"))
+
     def clear(self, blocks: Sequence[int]) -> None:
         """Make blocks finite again after a computation that was not."""
         slots = slots_of(torch.tensor([list(blocks)], dtype=torch.long, device=self.device))[0]
@@ -78,8 +99,8 @@ class Group:
     """Neighbouring sequences in a packed batch that have equally many new tokens and attend in one call.
 
     `slots` `[count, L]` hold their keys, the new ones among them; None where the new tokens are all there is.
-    `mask` `[1 or count, 1, t, L]` says what each new token sees; None is causal. With one new token each,
-    `lengths` `[count]` say the same: how many of its first keys a sequence sees.
+    `mask` is the pool's for what each new token sees; without it they are the last of the keys, and causal.
+    With one new token each, `lengths` `[count]` say the same: how many of its first keys a sequence sees.
     """
 
     count: int
@@ -92,6 +113,18 @@ class Group:
     def tokens(self) -> int:
         """New tokens of all its sequences."""
         return self.count * self.length
+
+    @property
+    def keys(self) -> int:
+        """Of each sequence."""
+        return self.length if self.slots is None else self.slots.shape[1]
+
+    @cached_property
+    def seen(self) -> Tensor | None:
+        """The mask, also where it is causal but the new tokens are not all there is."""
+        if self.mask is not None or self.keys == self.length:
+            return self.mask
+        return torch.ones(self.length, self.keys, dtype=torch.bool).tril(self.keys - self.length)[None, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,4 +149,5 @@ class Layout:
         slots = slots_of(tables)
         mask = torch.arange(slots.shape[1], device=slots.device) <= lengths[:, None]
         new = slots.gather(1, lengths[:, None])[:, 0]
-        return Layout((Group(len(tables), 1, slots, mask[:, None, None], lengths + 1),), pool, new)
+        seen = pool.mask(mask[:, None, None])
+        return Layout((Group(len(tables), 1, slots, seen, lengths + 1),), pool, new)

@@ -40,12 +40,11 @@ class Piece:
 
     def mask(self) -> Tensor | None:
         """What each new token sees, `[t, past + t]`; None is causal."""
-        if self.past == 0 and self.tree is None:
+        if self.tree is None:
             return None
         mask = torch.ones(self.length, self.past + self.length, dtype=torch.bool).tril(self.past)
-        if self.tree is not None:
-            nodes = len(self.tree)
-            mask[-nodes:, -nodes:] = self.tree
+        nodes = len(self.tree)
+        mask[-nodes:, -nodes:] = self.tree
         return mask
 
 
@@ -82,7 +81,7 @@ def _layout(pool: KVPool, packed: Sequence[Piece]) -> Layout:
                 len(alike),
                 length,
                 slots if past else None,
-                None if mask is None else mask[None, None].to(pool.device),
+                None if mask is None else pool.mask(mask[None, None]),
             )
         )
         new.append(slots[:, past:].flatten())
