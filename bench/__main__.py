@@ -46,6 +46,7 @@ SCRIPTS = (
     Script("end_to_end", writes="end_to_end"),
     Script("soak", writes="soak"),
     Script("serving", writes="serving.json"),
+    Script("serving_parts"),
     Script("serving_reports"),
     Script("quantize_full_width", writes="quantize_full_width"),
     Script("full_size", needs="16 GB of disk and llama.cpp, as its head says"),
