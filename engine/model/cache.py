@@ -79,7 +79,7 @@ class KVPool:
         *rows, keys = seen.shape
         whole = -(-keys // ROW_NUMBERS) * ROW_NUMBERS
         added = torch.zeros(*rows, whole, dtype=self.keys.dtype, device=self.device)[..., :keys]
-        return added.masked_fill_(~seen, float("-inf"))
+        return added.masked_fill_(seen.logical_not(), float("-inf"))
 
     def clear(self, blocks: Sequence[int]) -> None:
         """Make blocks finite again after a computation that was not."""

@@ -17,12 +17,18 @@ from typing import Any, Self
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
+from torch.nn.attention.bias import CausalBias, causal_lower_right
+from torch.utils._python_dispatch import (
+    TorchDispatchMode,
+    _disable_current_modes,
+    _get_current_dispatch_mode,
+)
 from torch.utils._pytree import tree_flatten, tree_map
 
 from engine.kernels.cuda import launcher
 from engine.kernels.cuda.arguments import Value, check
 from engine.kernels.cuda.launches import Launch
+from engine.model import attention
 from engine.serving import device as serving_device
 from engine.serving.loop import Loop
 from tests.engine.kernels.cuda_shim.harness import Shim
@@ -254,6 +260,12 @@ class Stream:
         """Nothing is ever under way."""
 
 
+def _causal_lower_right(queries: int, keys: int) -> CausalBias:
+    """Made outside of all modes: torch cannot make its own kind of tensor of what a mode has seen."""
+    with _disable_current_modes():
+        return causal_lower_right(queries, keys)
+
+
 @contextmanager
 def pretended_gpu(
     shim: Shim, monkeypatch: pytest.MonkeyPatch, memory: torch.device = HOST
@@ -297,6 +309,7 @@ def pretended_gpu(
         "stream": stream,
     }.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
+    monkeypatch.setattr(attention, "causal_lower_right", _causal_lower_right)
     monkeypatch.setattr(serving_device, "device_fault", lambda _: None)
     monkeypatch.setattr(launcher, "of", lambda _: on_gpu)
     monkeypatch.setattr(Loop, "_run", run_on_gpu)
