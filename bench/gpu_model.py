@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench import gpu_targets as targets
+from bench.gpu_attention import attention
 from bench.gpu_network import random_network, weight_bytes
 from bench.gpu_setting import WINDOW_BITS, Part, Setting
 from engine.model.cache import KVPool
@@ -42,7 +43,8 @@ def parts(setting: Setting) -> dict[str, Part]:
         found[f"report, {streams} streams"] = Part(partial(reports, streams), (report_rate(streams),))
     for batch in reversed(batches):
         found[_verdicts(batch)] = Part(partial(verdicts, batch), (targets.verdict_rate(batch),))
-    return found | {"prompt": Part(prompt), "memory": Part(memory)}
+    served = Part(lambda setting: attention(setting, network_of(setting)))
+    return found | {"prompt": Part(prompt), "attention": served, "memory": Part(memory)}
 
 
 def _verdicts(batch: int) -> str:
