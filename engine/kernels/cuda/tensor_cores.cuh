@@ -49,14 +49,18 @@ __device__ inline int swizzled(int row, int chunk) { return row * kBlock + (chun
 template <class RowOf>
 __device__ inline void stage_activations(const ActivationStage& stage, const i8* values, const float* scales, int blocks,
                                          int block, RowOf row_of) {
+  constexpr int kCopies = kTokens * kRowChunks;
+  static_assert(kThreads % kRowChunks == 0 && kTokens <= kThreads, "a thread's copies are of one chunk");
+  const int chunk = threadIdx.x % kRowChunks;
 #pragma unroll
-  for (int i = threadIdx.x; i < kTokens * kRowChunks; i += kThreads) {
-    const int token = i / kRowChunks, chunk = i % kRowChunks;
+  for (int done = 0; done < kCopies; done += kThreads) {
+    const int token = done / kRowChunks + threadIdx.x / kRowChunks;
+    if (kCopies % kThreads != 0 && token >= kTokens) break;
     const u64 part = static_cast<u64>(row_of(token)) * blocks + block;
     copy_async<16>(stage.values + swizzled(token, chunk), values + part * kBlock + chunk * 16);
   }
-  for (int token = threadIdx.x; token < kTokens; token += kThreads)
-    copy_async<4>(stage.scales + token, scales + static_cast<u64>(row_of(token)) * blocks + block);
+  const int token = threadIdx.x;
+  if (token < kTokens) copy_async<4>(stage.scales + token, scales + static_cast<u64>(row_of(token)) * blocks + block);
 }
 
 // Integer sums that start here are, as single-precision bits, this many above the number itself.
