@@ -19,6 +19,7 @@ ERRORS = {
     "400": "A header is missing or wrong.",
     "404": "Nothing is known under this id.",
     "406": "No representation that Accept takes.",
+    "409": "The report carries another signature.",
     "413": "The body or the image is too large.",
     "415": "A content type or an image type that is not taken.",
     "422": "A value is wrong; `errors` names each with its mend.",
@@ -28,6 +29,7 @@ ERRORS = {
 BY_PATH = {
     "/v1/inspections": ("400", "413", "415", "422", "503"),
     "/v1/reports/{result_id}": ("404", "406", "422", "503"),
+    "/v1/reports/{result_id}/signature": ("404", "409", "413", "415", "422", "503"),
     "/v1/results": ("400", "422", "503"),
     "/v1/events": ("400", "503"),
     "/v1/dead-letters": ("422", "503"),

@@ -11,13 +11,14 @@ from services.cli.doctor import doctor
 from services.cli.evaluate import evaluate
 from services.cli.quantize import quantize
 from services.cli.report import report
+from services.cli.sign import sign
 from services.cli.status import status
 from services.cli.submit import submit
 from services.cli.train import train
 from services.cli.up import up
 from services.infra.errors import LynceusError
 
-COMMANDS = (demo, up, submit, status, report, doctor, alive, train, evaluate, quantize)
+COMMANDS = (demo, up, submit, status, report, sign, doctor, alive, train, evaluate, quantize)
 
 app = typer.Typer(
     name="lynceus",

@@ -1,7 +1,15 @@
 """The results database's face: what it promises (results_port), in SQL and in memory."""
 
 from services.infra.results_memory import MemoryResults
-from services.infra.results_port import MAX_PAGE, Page, ResultFilters, ResultStore, Signature, StoredResult
+from services.infra.results_port import (
+    MAX_PAGE,
+    Page,
+    ResultFilters,
+    ResultStore,
+    Signature,
+    Signing,
+    StoredResult,
+)
 from services.infra.results_sql import SqlResults
 
 __all__ = [
@@ -11,6 +19,7 @@ __all__ = [
     "ResultFilters",
     "ResultStore",
     "Signature",
+    "Signing",
     "SqlResults",
     "StoredResult",
 ]

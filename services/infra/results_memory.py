@@ -67,10 +67,10 @@ class MemoryResults:
         """See ResultStore.sign."""
         with self._lock:
             row, report = self.get(result_id), self.report(result_id)
-            if row.signature == signature:
-                return report
             if row.signature is not None:
-                raise already_signed(result_id, row.signature)
+                if not signature.repeats(row.signature):
+                    raise already_signed(result_id, row.signature)
+                return report
             signed = report.model_copy(update={"state": ReportState.SIGNED})
             self._rows[result_id] = row.model_copy(update={"report": signed, "signature": signature})
             return signed

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
+
+from pydantic import StringConstraints
 
 from schemas.base import Identifier, Message, Timestamp
 from schemas.problem import Problem
@@ -10,6 +12,9 @@ from schemas.report import DiagnosisReport
 from schemas.verdict import Decision, Verdict
 
 MAX_PAGE = 500
+
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
+"""Text without control characters, line breaks, and marks that show it in another order than it is kept."""
 
 
 class StoredResult(Message):
@@ -22,12 +27,30 @@ class StoredResult(Message):
     signature: "Signature | None" = None
 
 
-class Signature(Message):
+class Signing(Message):
+    """Who signs a report, and with what remark; the moment is the server's to say."""
+
+    signed_by: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=ONE_LINE)
+    ]
+    """The person's name, as it is to stand on the page; spaces around it are dropped."""
+    remark: (
+        Annotated[
+            str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=ONE_LINE)
+        ]
+        | None
+    ) = None
+    """What the person adds to the report; spaces around it are dropped."""
+
+
+class Signature(Signing):
     """Who signed a report, when, and with what remark."""
 
-    signed_by: Identifier
     signed_at: Timestamp
-    remark: str | None = None
+
+    def repeats(self, other: "Signature") -> bool:
+        """Whether the same person says the same again, at whatever moment."""
+        return (self.signed_by, self.remark) == (other.signed_by, other.remark)
 
 
 class ResultFilters(Message):
@@ -82,5 +105,8 @@ class ResultStore(Protocol):
         ...
 
     def sign(self, result_id: str, signature: Signature) -> DiagnosisReport:
-        """Sign a report. Raises NotFound, and AlreadySigned for another signature than the one kept."""
+        """Sign a report; who says the same again changes nothing, and the first moment stays.
+
+        Raises NotFound, and AlreadySigned for another name or remark than those kept.
+        """
         ...

@@ -93,7 +93,7 @@ class SqlResults:
         self.report(result_id)
         self._set_if_absent(result_id, ResultRow.signature, signature)
         row = self.get(result_id)
-        if row.signature is not None and row.signature != signature:
+        if row.signature is not None and not signature.repeats(row.signature):
             raise already_signed(result_id, row.signature)
         return self.report(result_id)
 

@@ -100,11 +100,16 @@ def start_lynceus(own_directory: Path) -> Iterator[StartLynceus]:
 
 
 @pytest.fixture(scope="module")
-def api_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def api_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the API of `api_url` keeps its stores."""
+    return tmp_path_factory.mktemp("api")
+
+
+@pytest.fixture(scope="module")
+def api_url(api_directory: Path) -> Iterator[str]:
     """The address of an API over stores of its own, with no worker behind it; one for the tests of a file."""
-    directory = tmp_path_factory.mktemp("api")
     options = StackOptions(
-        directory=directory,
+        directory=api_directory,
         recipes_dir=RECIPES,
         checkpoint=CHECKPOINT,
         sources_file=SOURCES_FILE,

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from schemas.report import ReportState
 from services.cli.claim import claimed
+from services.cli.client import ApiClient
 from services.cli.places import RECIPES, SAMPLES
+from services.infra.results import SqlResults
 from tests.cli.conftest import Lynceus, Told
+from tests.infra.samples import report, verdict
 
 
 def assert_told(result: Told, *words: str) -> None:
@@ -22,7 +26,9 @@ def test_help_names_every_command(lynceus: Lynceus) -> None:
     result = lynceus("--help")
 
     assert result.exit_code == 0
-    assert all(name in result.output for name in ("demo", "up", "submit", "status", "report", "doctor"))
+    assert all(
+        name in result.output for name in ("demo", "up", "submit", "status", "report", "sign", "doctor")
+    )
 
 
 def test_the_doctor_says_how_to_get_a_checkpoint(lynceus: Lynceus, tmp_path: Path) -> None:
@@ -112,6 +118,62 @@ def test_status_says_that_no_worker_lives(lynceus: Lynceus, api_url: str) -> Non
 def test_a_report_that_is_not_there_is_said_so(lynceus: Lynceus, api_url: str) -> None:
     """An id that nobody knows."""
     assert_told(lynceus("report", "unknown-id", "--api", api_url), "not-found", "mend:")
+
+
+@pytest.fixture
+def filed(api_directory: Path, request: pytest.FixtureRequest) -> str:
+    """The id of a filed report that the API serves; another one for each test."""
+    result_id: str = request.node.name.partition("[")[0]
+    results = SqlResults(f"sqlite:///{api_directory / 'lynceus.db'}")
+    results.save_verdicts([verdict(result_id)])
+    results.save_report(report().model_copy(update={"result_id": result_id}))
+    results.close()
+    return result_id
+
+
+def test_a_report_is_signed_by_name(lynceus: Lynceus, api_url: str, filed: str) -> None:
+    """One sentence, the same when the command is given again; the page carries name and remark."""
+    command = ("sign", filed, "--name", "Ada Lovelace", "--remark", "seen", "--api", api_url)
+    first, second = lynceus(*command), lynceus(*command)
+    with ApiClient(api_url) as client:
+        state, page = client.report(filed).state, client.report_page(filed)
+
+    assert (first.exit_code, second.exit_code) == (0, 0), first.messages + second.messages
+    assert first.output == second.output == "The report on part part-1 is signed by Ada Lovelace.\n"
+    assert state is ReportState.SIGNED
+    assert "Signed by <b>Ada Lovelace</b>" in page
+    assert "Remark: seen" in page
+
+
+def test_a_second_name_under_a_report_is_refused(lynceus: Lynceus, api_url: str, filed: str) -> None:
+    """The first one is named, and stays."""
+    lynceus("sign", filed, "--name", "Ada Lovelace", "--api", api_url)
+    result = lynceus("sign", filed, "--name", "Bob", "--api", api_url)
+    with ApiClient(api_url) as client:
+        page = client.report_page(filed)
+
+    assert_told(result, "already-signed", "Ada Lovelace", "mend:")
+    assert result.output == ""
+    assert "Signed by <b>Ada Lovelace</b>" in page
+    assert "Bob" not in page
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 101, "Ada\nBob", "Ad\udce4"])
+def test_a_name_that_cannot_stand_on_a_page_is_refused(
+    lynceus: Lynceus, api_url: str, filed: str, name: str
+) -> None:
+    """Empty, endless, of two lines, or not in the terminal's encoding: nothing is signed."""
+    result = lynceus("sign", filed, "--name", name, "--api", api_url)
+    with ApiClient(api_url) as client:
+        state = client.report(filed).state
+
+    assert_told(result, "request-invalid", "mend:")
+    assert state is ReportState.DRAFT
+
+
+def test_an_unknown_report_cannot_be_signed(lynceus: Lynceus, api_url: str) -> None:
+    """An id that nobody knows, and where to look it up."""
+    assert_told(lynceus("sign", "unknown-id", "--name", "Ada", "--api", api_url), "not-found", "mend:")
 
 
 def test_two_demos_do_not_work_in_one_folder(lynceus: Lynceus, tmp_path: Path) -> None:

@@ -143,15 +143,18 @@ def test_a_limit_out_of_range_is_refused(results: ResultStore, limit: int) -> No
 
 
 def test_a_report_is_signed_once(results: ResultStore) -> None:
-    """The same signature again changes nothing, another one is refused."""
+    """The same person with the same remark again changes nothing, another one is refused."""
     results.save_verdicts([verdict()])
     with pytest.raises(NotFound):
         results.sign("result-1", SIGNATURE)
     results.save_report(report())
     assert results.sign("result-1", SIGNATURE).state is ReportState.SIGNED
     assert results.sign("result-1", SIGNATURE).state is ReportState.SIGNED
-    with pytest.raises(AlreadySigned, match="ada"):
-        results.sign("result-1", SIGNATURE.model_copy(update={"signed_by": "bob"}))
+    later = SIGNATURE.model_copy(update={"signed_at": MOMENT + timedelta(hours=1)})
+    assert results.sign("result-1", later).state is ReportState.SIGNED
+    for other in ({"signed_by": "bob"}, {"remark": None}):
+        with pytest.raises(AlreadySigned, match="ada"):
+            results.sign("result-1", SIGNATURE.model_copy(update=other))
     assert results.get("result-1").signature == SIGNATURE
     assert results.report("result-1").state is ReportState.SIGNED
 

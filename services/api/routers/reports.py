@@ -1,6 +1,9 @@
-"""/v1/reports: the written diagnosis, as data or as the page that is signed."""
+"""/v1/reports: the written diagnosis, as data or as the page that is signed, and its signature."""
 
-from fastapi import APIRouter, Request
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from schemas.report import DiagnosisReport
@@ -10,8 +13,10 @@ from services.api.negotiation import best_match
 from services.api.pages import page_headers
 from services.api.ports import PortsOf
 from services.api.report_page import render_report
+from services.api.signing import REQUEST_BODY, read_signing
 from services.infra.errors import NotFound
 from services.infra.ledger import Stage
+from services.infra.results import Signature, Signing
 
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
 
@@ -25,6 +30,7 @@ WHY_NONE = {
         "the recipe asks for no report on this verdict",
         "add the decision to `escalation` in the recipe to get reports on such parts",
     ),
+    Stage.REPORTED: ("it is written and not filed yet", "ask again later"),
     Stage.DEAD: ("the report was given up", "see GET /v1/dead-letters for the reason"),
 }
 """Why a known result has no report, and the mend, by its stage."""
@@ -48,6 +54,29 @@ def report(result_id: ResultId, request: Request, ports: PortsOf) -> Response:
     return JSONResponse(known.report.model_dump(mode="json"), headers=vary)
 
 
+@router.post(
+    "/{result_id}/signature",
+    openapi_extra={"requestBody": REQUEST_BODY},
+    summary="Sign the report on a part",
+)
+def sign(
+    result_id: ResultId, signing: Annotated[Signing, Depends(read_signing)], ports: PortsOf
+) -> DiagnosisReport:
+    """The report, now SIGNED; the same name and remark again change nothing, others are refused with 409.
+
+    The API asks for no login: the name is what the caller says it is.
+    """
+    signature = Signature(**signing.model_dump(), signed_at=datetime.now(UTC))
+    known = find(ports, result_id)
+    if known.report is None:
+        raise _no_report(known)
+    try:
+        return ports.results.sign(result_id, signature)
+    except NotFound as error:
+        # The ledger has the report already, and the clerk has still to bring it to the database.
+        raise _no_report(known) from error
+
+
 def _no_report(known: Known) -> NotFound:
-    why, mend = WHY_NONE.get(known.stage, ("it is not stored", "ask again later"))
+    why, mend = WHY_NONE[known.stage]
     return NotFound(f"there is no report on {known.result_id!r}: {why}", mend=mend)
