@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -157,6 +158,28 @@ def test_a_report_is_signed_once(results: ResultStore) -> None:
             results.sign("result-1", SIGNATURE.model_copy(update=other))
     assert results.get("result-1").signature == SIGNATURE
     assert results.report("result-1").state is ReportState.SIGNED
+
+
+def test_of_many_who_sign_together_one_is_kept(results: ResultStore) -> None:
+    """Exactly one is told that the report is signed, and it is the one whose signature stays."""
+    together = Barrier(6)
+
+    def signed(result_id: str, name: str) -> str | None:
+        together.wait()
+        try:
+            results.sign(result_id, SIGNATURE.model_copy(update={"signed_by": name}))
+        except AlreadySigned:
+            return None
+        return name
+
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(30):
+            results.save_verdicts([verdict(f"r{number}")])
+            results.save_report(report().model_copy(update={"result_id": f"r{number}"}))
+            told = list(pool.map(signed, [f"r{number}"] * 6, "abcdef"))
+            kept = results.get(f"r{number}").signature
+            assert kept is not None
+            assert [name for name in told if name is not None] == [kept.signed_by]
 
 
 def test_many_writers_end_with_one_row_each(results: ResultStore) -> None:
