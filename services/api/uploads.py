@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import json
 from typing import Annotated, Any, Self
 
 from fastapi import Request
@@ -107,9 +106,7 @@ async def _from_form(request: Request) -> Upload:
 
 def _from_json(raw: bytes) -> Upload:
     try:
-        body = InspectionBody.model_validate(json.loads(raw))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _wrong("", "json_invalid", f"the body is not JSON: {error}") from error
+        body = InspectionBody.model_validate_json(raw)
     except ValidationError as error:
         raise invalid_fields(error, "body") from error
     fields = InspectionFields.model_validate(body.model_dump(include=set(InspectionFields.model_fields)))

@@ -127,6 +127,8 @@ def test_a_missing_image_is_named(client: TestClient) -> None:
         (b"\xff", "body"),
         (b"[1]", "body"),
         (b"[" * 200_000, "body"),
+        (b'{"recipe_id": "surface", "part_id": "\\ud800", "image_base64": ""}', "body"),
+        (b'{"recipe_id": "surface", "part_id": "SN-1", "deadline_ms": ' + b"9" * 5000 + b"}", "body"),
         (b'{"recipe_id": "surface", "part_id": "SN-1"}', "body"),
         (b'{"recipe_id": "surface", "part_id": "SN-1", "image_base64": "**"}', "image_base64"),
         (b'{"recipe_id": "surface", "part_id": "SN-1", "frame_of": "R-1"}', "body"),
