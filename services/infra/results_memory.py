@@ -99,8 +99,9 @@ def no_report(result_id: str) -> NotFound:
 
 def already_signed(result_id: str, signature: Signature) -> AlreadySigned:
     """The error for a second signature."""
+    moment = f"{signature.signed_at:%Y-%m-%d %H:%M:%S} UTC"
     return AlreadySigned(
-        f"the report on {result_id!r} was signed by {signature.signed_by} at {signature.signed_at:%Y-%m-%d %H:%M:%S} UTC",
+        f"the report on {result_id!r} was signed by {signature.signed_by} on {moment}",
         mend="a signed report does not change; submit the part again for a new one",
     )
 
