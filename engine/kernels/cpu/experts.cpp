@@ -61,24 +61,6 @@ struct Workspace {
   std::vector<float> results;  // [pairs][H]
 };
 
-struct WorkerSpace {
-  Scratch scratch;
-  std::vector<float> gate, up;
-
-  void reserve(int count) {
-    const size_t wanted = size_t(count) * kTile;
-    if (gate.size() >= wanted) return;
-    gate.resize(wanted);
-    up.resize(wanted);
-  }
-};
-
-WorkerSpace& worker_space(int count) {
-  thread_local WorkerSpace space;
-  space.reserve(count);
-  return space;
-}
-
 // Gate, up and SwiGLU of kTile inner channels, which are one block of the down projection: rotated and quantized here.
 void gate_and_up(const Kernels& kernels, const Experts& experts, Workspace& work, const Segment& part, int tile) {
   WorkerSpace& own = worker_space(part.count);

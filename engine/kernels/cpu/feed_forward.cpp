@@ -6,19 +6,6 @@
 namespace lynceus {
 namespace {
 
-struct WorkerSpace {
-  Scratch scratch;
-  std::vector<float> gate, up;
-};
-
-WorkerSpace& worker_space(int count) {
-  thread_local WorkerSpace space;
-  const size_t wanted = std::max(space.up.size(), size_t(count) * kTile);
-  space.gate.resize(wanted);
-  space.up.resize(wanted);
-  return space;
-}
-
 // What stands in a tile behind the network's last inner channel counts as zero.
 void activate(const Kernels& kernels, const FeedForward& network, int tile, const float* gate, float* up) {
   const int channels = std::min(kTile, network.up->channels - tile * kTile);

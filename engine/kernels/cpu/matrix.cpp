@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 #include <numeric>
 
 namespace lynceus {
@@ -151,6 +150,14 @@ int tokens_per_part(int tokens) {
   return parts <= 1 ? tokens : (tokens + parts - 1) / parts;
 }
 
+WorkerSpace& worker_space(int count) {
+  thread_local WorkerSpace space;
+  const size_t wanted = std::max(space.up.size(), size_t(count) * kTile);
+  space.gate.resize(wanted);
+  space.up.resize(wanted);
+  return space;
+}
+
 void multiply_tile(const Kernels& kernels, const Matrix& m, int tile, Activations& activations, const int* tokens,
                    int count, Scratch& scratch, float* out) {
   std::fill_n(out, size_t(count) * kTile, 0.0f);
@@ -178,12 +185,10 @@ void multiply(const Kernels& kernels, const Pool& pool, const std::vector<Produc
         parts.push_back({&product, tile, first, std::min(most, tokens - first)});
   pool.run(static_cast<int>(parts.size()), [&](int task) {
     const Part& part = parts[task];
-    thread_local Scratch scratch;
-    thread_local std::vector<float> results;
-    results.resize(std::max(results.size(), size_t(part.count) * kTile));
-    multiply_tile(kernels, *part.product->matrix, part.tile, activations, all.data() + part.first, part.count, scratch,
-                  results.data());
-    place(part, results.data());
+    WorkerSpace& own = worker_space(part.count);
+    multiply_tile(kernels, *part.product->matrix, part.tile, activations, all.data() + part.first, part.count,
+                  own.scratch, own.up.data());
+    place(part, own.up.data());
   });
 }
 

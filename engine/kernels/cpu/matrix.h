@@ -29,6 +29,15 @@ struct Scratch {
   alignas(64) float scale[kTile];
 };
 
+// What a worker needs for a tile of `count` tokens: scratch, and room for the results of two matrices [count][kTile].
+struct WorkerSpace {
+  Scratch scratch;
+  std::vector<float> gate, up;
+};
+
+// This thread's, kept for the next tile.
+WorkerSpace& worker_space(int count);
+
 // out [count][kTile] = tile of the matrix times the listed tokens. The products of a block are summed exactly, then
 // block after block is added in fp32: out += sum * scale of the activation (times that of the group, for 4 bits);
 // at the end the channel's scale is multiplied in. This order is the same on every path and in the reference.
