@@ -209,10 +209,14 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Inside, each of the ending signals raises KeyboardInterrupt, so that clean-up runs."""
+    """Inside, the first ending signal raises KeyboardInterrupt, so that clean-up runs; later ones do nothing."""
+    is_ending = False
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
+        nonlocal is_ending
+        if not is_ending:
+            is_ending = True
+            raise KeyboardInterrupt(signal.Signals(number).name)
 
     with _handled(interrupt):
         yield

@@ -121,6 +121,24 @@ def test_every_ending_signal_is_an_interrupt(number: signal.Signals) -> None:
         signal.raise_signal(number)
 
 
+def test_a_second_signal_does_not_cut_the_clean_up_short() -> None:
+    """Whoever kills a whole group sends it twice to some: processes would be left behind."""
+    steps = []
+
+    def interrupted_twice() -> None:
+        with interruptible():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                signal.raise_signal(signal.SIGTERM)
+                steps.append("cleaned up")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_twice()
+
+    assert steps == ["cleaned up"]
+
+
 def test_an_interrupt_during_a_start_comes_after_it() -> None:
     """The step inside runs to its end, and the interrupt is not lost."""
     steps = []
