@@ -209,7 +209,7 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Inside, the first ending signal raises KeyboardInterrupt, so that clean-up runs; later ones do nothing."""
+    """Inside, the first ending signal raises KeyboardInterrupt, so that clean-up runs; others do nothing."""
     is_ending = False
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
