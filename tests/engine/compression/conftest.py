@@ -9,8 +9,8 @@ from engine import Image, Prompt
 from engine.compression import Example
 from tests.engine.tiny import Shape, random_pixels, write_checkpoint
 
-SHAPE = Shape(layers=4, hidden_size=128, head_dim=32, expert_sizes=(128, 128), experts=2, top_k=1)
-"""The smallest that fits the 2-bit code, with a dense layer and three sparse ones."""
+SHAPE = Shape(layers=3, hidden_size=128, head_dim=32, expert_sizes=(128, 128), experts=2, top_k=1)
+"""The smallest that fits the 2-bit code, with a dense layer and two sparse ones."""
 
 
 @pytest.fixture(scope="session")
