@@ -72,8 +72,8 @@ def test_a_patience_of_the_user_stays() -> None:
 def test_memory_that_a_pass_gives_back_serves_the_next() -> None:
     """Eight megabytes are two thousand pages, and each pass takes them sixteen times.
 
-    The heap may still grow in one of the first passes: the least of five says whether every pass pays. Left to
-    itself, malloc sometimes learns to keep them; a small threshold from outside takes that luck away.
+    The heap may still grow in one of the first passes: the least of five says whether every pass pays. Left
+    to itself, malloc sometimes learns to keep them; a small threshold from outside takes that luck away.
     """
     assert int(run(FAULTS_OF_PASSES, MALLOC_MMAP_THRESHOLD_="65536")) < 500
 
