@@ -1,4 +1,4 @@
-# One image for gateway, worker, clerk and API; docker-compose.yml says which of them a container is.
+# One image for gateway, worker, result writer and API; docker-compose.yml says which of them a container is.
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/lynceus

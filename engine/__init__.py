@@ -18,6 +18,7 @@ from engine.errors import (
 from engine.serving.device import resolve_device
 from engine.serving.engine import Engine
 from engine.serving.requests import (
+    Capacity,
     Completion,
     EngineConfig,
     EngineInfo,
@@ -26,7 +27,6 @@ from engine.serving.requests import (
     Priority,
     PriorityStats,
     Prompt,
-    Room,
     Sampling,
     Scores,
     Timings,
@@ -34,6 +34,7 @@ from engine.serving.requests import (
 
 __all__ = [
     "CacheCorrupt",
+    "Capacity",
     "CheckpointInvalid",
     "Completion",
     "ComputationFailed",
@@ -54,7 +55,6 @@ __all__ = [
     "Prompt",
     "PromptInvalid",
     "PromptTooLong",
-    "Room",
     "Sampling",
     "Scores",
     "Timings",

@@ -1,4 +1,4 @@
-"""The engine's errors; each says what is wrong and how to mend it.
+"""The engine's errors; each says what is wrong and how to fix it.
 
 EngineError
 ├── ImageInvalid        pixels that cannot be an image of this model
@@ -18,14 +18,14 @@ EngineError
 
 
 class EngineError(Exception):
-    """Base of everything the engine raises; `code` is stable, `mend` tells a person what to do."""
+    """Base of everything the engine raises; `code` is stable, `hint` tells a person what to do."""
 
     code = "engine_error"
 
-    def __init__(self, detail: str, mend: str) -> None:
-        super().__init__(f"{detail} ({mend})")
+    def __init__(self, detail: str, hint: str) -> None:
+        super().__init__(f"{detail} ({hint})")
         self.detail = detail
-        self.mend = mend
+        self.hint = hint
 
 
 class ImageInvalid(EngineError):

@@ -6,7 +6,7 @@ from schemas.base import Message
 
 
 class FieldError(Message):
-    """One wrong value: where it stands, what it is, and how to mend it."""
+    """One wrong value: where it stands, what it is, and how to fix it."""
 
     field: str
     """The dotted path of the field, as the sender wrote it: `classes.2.severity`."""
@@ -15,12 +15,12 @@ class FieldError(Message):
     file: str | None = None
     line: int | None = Field(default=None, ge=1)
     detail: str
-    mend: str
+    hint: str
     """What to write instead, or what to do, as one sentence."""
 
 
 class Problem(Message):
-    """Says what went wrong in the shape of RFC 9457, with our own `code`, `mend` and list of wrong fields."""
+    """Says what went wrong in the shape of RFC 9457, with our own `code`, `hint` and list of wrong fields."""
 
     type: str
     """A URI reference that identifies the kind of problem: `/problems/<code>`."""
@@ -34,5 +34,5 @@ class Problem(Message):
     """The same kind as one word that a program can compare."""
     instance: str | None = None
     """A URI reference to what it happened to, such as the inspection."""
-    mend: str | None = None
+    hint: str | None = None
     errors: tuple[FieldError, ...] = ()

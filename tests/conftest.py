@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from redis import Redis
 
-from services.infra.redis_server import RedisServer
+from services.infra.local_redis.server import RedisServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,15 +36,17 @@ class FreshRedis(Protocol):
 
 @pytest.fixture
 def wait_until() -> WaitUntil:
-    """Waits on a condition instead of sleeping: `wait_until(lambda: ledger.waiting(lane) == 0)`."""
+    """Waits on a condition instead of sleeping: `wait_until(lambda: ledger.waiting(queue) == 0)`."""
 
     def wait(condition: Callable[[], T], seconds: float = 20.0) -> T:
         give_up = time.monotonic() + seconds
-        while not (answer := condition()):
+        while not (answered := condition()):
             if time.monotonic() > give_up:
-                pytest.fail(f"the condition did not come true within {seconds:g} s (last answer: {answer!r})")
+                pytest.fail(
+                    f"the condition did not come true within {seconds:g} s (last answer: {answered!r})"
+                )
             time.sleep(0.01)
-        return answer
+        return answered
 
     return wait
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("schemas", "engine", "worker", "services")
+PACKAGES = ("schemas", "engine", "worker", "services", "starter")
 
 
 @cache

@@ -3,7 +3,7 @@
 import pytest
 from redis import Redis
 
-from services.infra.redis_server import RedisServer
+from services.infra.local_redis.server import RedisServer
 from tests.conftest import WaitUntil
 
 

@@ -1,4 +1,4 @@
-"""`python -m worker`: a GPU worker or a clerk."""
+"""`python -m worker`: a GPU worker or a result writer."""
 
 from worker.main import main
 

@@ -1,8 +1,8 @@
-"""The Celery app: supervises workers and carries doorbells, never work."""
+"""The Celery app: supervises workers and carries wake-ups, never work."""
 
 from celery import Celery
 
-from services.infra.doorbell import BROKER_OPTIONS
+from services.infra.stores.wake_up import BROKER_OPTIONS
 
 VISIBILITY_TIMEOUT_SECONDS = 3600
 """Longer than any run of a task; only submissions are acknowledged late, and each takes milliseconds."""

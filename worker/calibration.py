@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from schemas.recipe import Recipe, Thresholds
 from schemas.verdict import ClassScore, Decision
-from services.infra.errors import EngineFailed
+from services.infra.process.errors import EngineFailed
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def softmax(log_probabilities: Sequence[float], temperature: float) -> tuple[flo
     if not math.isfinite(peak) or any(math.isnan(value) for value in log_probabilities):
         raise EngineFailed(
             f"the scores are not log-probabilities: {[float(value) for value in log_probabilities]}",
-            mend="check the checkpoint; a network that overflows gives such numbers",
+            hint="check the checkpoint; a network that overflows gives such numbers",
         )
     weights = [math.exp((value - peak) / temperature) for value in log_probabilities]
     total = math.fsum(weights)

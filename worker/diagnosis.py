@@ -1,4 +1,4 @@
-"""The report lane: escalated parts become written reports, several at once, beside the verdicts."""
+"""The report queue: escalated parts become written reports, several at once, beside the verdicts."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -14,14 +14,14 @@ from schemas.job import DiagnosisJob
 from schemas.recipe import Recipe
 from schemas.report import Diagnosis, DiagnosisReport
 from schemas.verdict import ProcessingTimes, Versions
-from services.infra.errors import EngineFailed, LynceusError, StoreError
-from services.infra.ledger import Committed, Entry
-from services.infra.logging import bind
-from services.infra.names import Lane
+from services.infra.process.errors import EngineFailed, LynceusError, StoreError
+from services.infra.process.logging import bind
+from services.infra.process.names import Queue
+from services.infra.stores.ledger import Committed, Entry
+from worker.context import WorkerContext
 from worker.pixels import seen_pixels
 from worker.prompts import diagnose_prompt
 from worker.refusals import as_service_error, exhausted, may_pass
-from worker.station import Station
 from worker.stopwatch import Stopwatch
 
 log = structlog.get_logger()
@@ -47,10 +47,10 @@ class _Writing:
 
 
 class Reporter:
-    """Serves the lane `diagnose`: `take` begins reports beside those that run, `conclude` commits them."""
+    """Serves the queue `diagnose`: `take` begins reports beside those that run, `conclude` commits them."""
 
-    def __init__(self, station: Station) -> None:
-        self._station = station
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
         self._writing: list[_Writing] = []
         self._has_suspects = False
 
@@ -60,17 +60,17 @@ class Reporter:
         A report that was delivered before is written without another one beside it, as Inspector.take does
         with parts; verdicts go on. Raises StoreError.
         """
-        station = self._station
+        context = self._context
         if self._writing and self._has_suspects:
             return 0
-        count = min(station.reports_at_once - len(self._writing), station.engine.room().reports)
+        count = min(context.reports_at_once - len(self._writing), context.engine.capacity().reports)
         if count <= 0:
             return 0
-        entries = station.ledger.read(Lane.DIAGNOSE, station.consumer, count)
-        station.claims.hold(entries)
+        entries = context.ledger.read(Queue.DIAGNOSE, context.consumer, count)
+        context.leases.hold(entries)
         batch = self._without_suspects(entries)
         if batch:
-            station.reload_recipes()
+            context.reload_recipes()
         for entry in batch:
             with bind(result_id=entry.job.result_id), self._refusing(entry):
                 self._writing.append(self._begin(entry))
@@ -87,12 +87,12 @@ class Reporter:
                 self._commit(report)
             self._writing.remove(report)
 
-    def hand_back(self) -> None:
+    def requeue(self) -> None:
         """Gives the running reports to other workers, as they came. Raises StoreError."""
         entries = [report.entry for report in self._writing]
         self.drop()
         if entries:
-            self._station.claims.release(entries)
+            self._context.leases.release(entries)
 
     def drop(self) -> None:
         """Stops the engine's work on every report and forgets them; their entries are the caller's."""
@@ -107,41 +107,41 @@ class Reporter:
         if not suspects:
             return entries
         alone = [] if self._writing else suspects[:1]
-        self._station.claims.release(entry for entry in entries if entry not in alone)
+        self._context.leases.release(entry for entry in entries if entry not in alone)
         return alone
 
     def _begin(self, entry: Entry) -> _Writing:
-        station, job = self._station, _diagnosis_job(entry)
+        context, job = self._context, _diagnosis_job(entry)
         watch = Stopwatch(job.creation_time)
-        if entry.deliveries > station.max_deliveries:
+        if entry.deliveries > context.max_deliveries:
             raise exhausted(entry)
         # As it is now, not as it was for the verdict: an edited recipe costs no report that still waits.
-        recipe = station.recipes.get(job.part.recipe_id)
-        golden = station.golden.images(recipe)
-        pixels = seen_pixels(station, job, station.frames.get(job.result_id), recipe)
+        recipe = context.recipes.get(job.part.recipe_id)
+        golden = context.golden.images(recipe)
+        pixels = seen_pixels(context, job, context.frames.get(job.result_id), recipe)
         watch.decoded()
-        completion = station.engine.generate(
+        completion = context.engine.generate(
             diagnose_prompt(recipe, golden, pixels),
-            sampling(entry.deliveries, station.engine.info.max_model_len),
+            sampling(entry.deliveries, context.engine.info.max_model_len),
             thinking=True,
             schema=SCHEMA,
             priority=Priority.REPORT,
             deadline=None,
         )
         watch.follow(completion)
-        station.wake_at(completion)
+        context.wake_at(completion)
         return _Writing(entry, job, recipe, watch, completion)
 
     def _commit(self, report: _Writing) -> None:
-        station, written = self._station, report.completion.result()
+        context, written = self._context, report.completion.result()
         document = _report(
-            report.job, written, parse(written), station.versions(report.recipe), report.watch.times()
+            report.job, written, parse(written), context.versions(report.recipe), report.watch.times()
         )
-        outcome = station.ledger.commit_report(report.entry, document)
+        outcome = context.ledger.commit_report(report.entry, document)
         log.info("report", tokens=written.completion_tokens, outcome=type(outcome).__name__)
-        station.claims.settle(report.entry)
+        context.leases.settle(report.entry)
         if isinstance(outcome, Committed):
-            station.progress.finish()
+            context.progress.finish()
 
     @contextmanager
     def _refusing(self, entry: Entry) -> Iterator[None]:
@@ -157,16 +157,16 @@ class Reporter:
 
     def _refuse(self, entry: Entry, error: LynceusError) -> None:
         """Gives the report up, or tries once more; the part keeps its verdict either way."""
-        station = self._station
+        context = self._context
         log.warning("not_reported", code=error.code, detail=error.detail, deliveries=entry.deliveries)
-        if may_pass(error) and entry.deliveries < station.max_deliveries:
-            station.claims.retry([entry])
+        if may_pass(error) and entry.deliveries < context.max_deliveries:
+            context.leases.retry([entry])
             return
         final = exhausted(entry, error) if may_pass(error) else error
         problem = final.problem(instance=f"/v1/reports/{entry.job.result_id}")
-        if isinstance(station.ledger.bury(entry, problem, None), Committed):
-            station.progress.finish()
-        station.claims.settle(entry)
+        if isinstance(context.ledger.dead_letter(entry, problem, None), Committed):
+            context.progress.finish()
+        context.leases.settle(entry)
 
 
 def sampling(deliveries: int, max_model_len: int) -> Sampling:
@@ -192,7 +192,7 @@ def parse(completion: Completion) -> Diagnosis:
         raise EngineFailed(
             f"the report could not be read (finish reason {completion.finish_reason!r}): "
             f"{'.'.join(map(str, first['loc'])) or 'document'}: {first['msg']}",
-            mend="a report that ends too early needs a shorter diagnose prompt or a model trained on it",
+            hint="a report that ends too early needs a shorter diagnose prompt or a model trained on it",
         ) from error
 
 
@@ -221,5 +221,5 @@ def _ended_with_the_engine(report: _Writing) -> bool:
 
 def _diagnosis_job(entry: Entry) -> DiagnosisJob:
     if not isinstance(entry.job, DiagnosisJob):
-        raise TypeError(f"the lane {entry.lane} handed out a {type(entry.job).__name__}")
+        raise TypeError(f"the queue {entry.queue} handed out a {type(entry.job).__name__}")
     return entry.job

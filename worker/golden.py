@@ -2,7 +2,7 @@
 
 from engine import Image
 from schemas.recipe import Recipe
-from services.infra.recipes import RecipeBook
+from services.infra.intake.recipes import RecipeBook
 from worker.regions import apply_regions
 
 

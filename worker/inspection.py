@@ -1,4 +1,4 @@
-"""The verdict lane: parts that wait become verdicts as fast as the engine takes them."""
+"""The verdict queue: parts that wait become verdicts as fast as the engine takes them."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,21 +13,21 @@ from engine import EngineClosed, EngineError, Priority, Scores
 from schemas.job import InspectionJob
 from schemas.recipe import Recipe
 from schemas.verdict import Verdict
-from services.infra.errors import (
+from services.infra.process.errors import (
     DeadlinePassed,
     FrameUnfit,
     LynceusError,
     StoreError,
     UnknownRecipe,
 )
-from services.infra.ledger import Committed, Decided, Entry
-from services.infra.logging import bind
-from services.infra.names import Lane
+from services.infra.process.logging import bind
+from services.infra.process.names import Queue
+from services.infra.stores.ledger import Committed, Decided, Entry
 from worker.calibration import judge
+from worker.context import WorkerContext
 from worker.pixels import seen_pixels
 from worker.prompts import choices, inspect_prompt
 from worker.refusals import as_service_error, exhausted, is_verdict, may_pass
-from worker.station import Station
 from worker.stopwatch import Stopwatch
 from worker.verdicts import diagnosis_of, judged, not_inspected
 
@@ -53,15 +53,15 @@ class _Asked:
 
 
 class Inspector:
-    """Serves the lane `inspect`: `take` feeds the engine, `conclude` commits what it has answered."""
+    """Serves the queue `inspect`: `take` feeds the engine, `conclude` commits what it has answered."""
 
-    def __init__(self, station: Station, reports_aside: Callable[[], None]) -> None:
+    def __init__(self, context: WorkerContext, reports_aside: Callable[[], None]) -> None:
         """`reports_aside` hands running reports back, for a part that must be alone."""
-        self._station = station
+        self._context = context
         self._reports_aside = reports_aside
         self._asked: list[_Asked] = []
         self.has_suspects = False
-        """Whether the last look at the lane found a part that was delivered before."""
+        """Whether the last look at the queue found a part that was delivered before."""
 
     def take(self) -> int:
         """Reads what waits, as far as the engine has room, and asks about it; returns how many parts.
@@ -70,18 +70,18 @@ class Inspector:
         the engine has in hand is finished first, and nothing is read beside it. So it cannot take others
         with it, and an innocent one succeeds at its second delivery. Raises StoreError.
         """
-        station = self._station
+        context = self._context
         if self._asked and self.has_suspects:
             return 0
-        count = station.engine.room().verdicts
+        count = context.engine.capacity().verdicts
         if count == 0:
             return 0
-        with station.stages.timed("read"):
-            entries = station.ledger.read(Lane.INSPECT, station.consumer, count)
-        station.claims.hold(entries)
+        with context.stages.timed("read"):
+            entries = context.ledger.read(Queue.INSPECT, context.consumer, count)
+        context.leases.hold(entries)
         batch = self._without_suspects(entries)
         if batch:
-            station.reload_recipes()
+            context.reload_recipes()
             self._ask([_case(entry) for entry in batch])
         return len(batch)
 
@@ -117,19 +117,19 @@ class Inspector:
         if not suspects:
             return entries
         alone = [] if self._asked else suspects[:1]
-        self._station.claims.release(entry for entry in entries if entry not in alone)
+        self._context.leases.release(entry for entry in entries if entry not in alone)
         self._reports_aside()
         return alone
 
     def _ask(self, cases: Sequence[_Case]) -> None:
         """Hands the parts' frames to the engine, or ends a part where it cannot be asked about."""
-        station, fit = self._station, []
+        context, fit = self._context, []
         for case in cases:
             with self._refusing(case):
-                _require_fit(case, station)
+                _require_fit(case, context)
                 fit.append(case)
-        with station.stages.timed("fetch"):
-            frames = station.frames.get_many([case.job.result_id for case in fit])
+        with context.stages.timed("fetch"):
+            frames = context.frames.get_many([case.job.result_id for case in fit])
         for case in fit:
             with self._refusing(case):
                 self._asked.append(self._submit(case, frames.get(case.job.result_id)))
@@ -148,20 +148,20 @@ class Inspector:
                 self._refuse(case, as_service_error(error))
 
     def _submit(self, case: _Case, frame: bytes | None) -> _Asked:
-        station, job = self._station, case.job
-        recipe = station.recipe_of(job)
-        golden = station.golden.images(recipe)
-        pixels = seen_pixels(station, job, frame, recipe)
+        context, job = self._context, case.job
+        recipe = context.recipe_of(job)
+        golden = context.golden.images(recipe)
+        pixels = seen_pixels(context, job, frame, recipe)
         case.watch.decoded()
-        with station.stages.timed("prepare"):
-            scores = station.engine.score(
+        with context.stages.timed("prepare"):
+            scores = context.engine.score(
                 inspect_prompt(recipe, golden, pixels),
                 choices(recipe),
                 priority=Priority.VERDICT,
                 deadline=time.monotonic() + _remaining_seconds(job),
             )
         case.watch.follow(scores)
-        station.wake_at(scores)
+        context.wake_at(scores)
         return _Asked(case, recipe, scores)
 
     def _judge(self, part: _Asked) -> Verdict | None:
@@ -170,17 +170,17 @@ class Inspector:
         with self._refusing(part.case):
             judgement = judge(part.scores.result().log_probabilities, part.recipe)
             _remaining_seconds(job)
-            return judged(job, judgement, self._station.versions(part.recipe), part.case.watch.times())
+            return judged(job, judgement, self._context.versions(part.recipe), part.case.watch.times())
         return None
 
     def _commit(self, verdicts: Sequence[tuple[_Case, Verdict, Recipe | None]]) -> None:
-        station = self._station
+        context = self._context
         decisions = [
             Decided(case.entry, verdict, diagnosis_of(case.job, verdict, recipe) if recipe else None)
             for case, verdict, recipe in verdicts
         ]
-        with station.stages.timed("commit"):
-            outcomes = station.ledger.commit_verdicts(decisions)
+        with context.stages.timed("commit"):
+            outcomes = context.ledger.commit_verdicts(decisions)
         for decision, outcome in zip(decisions, outcomes, strict=True):
             log.info(
                 "verdict",
@@ -190,53 +190,53 @@ class Inspector:
                 outcome=type(outcome).__name__,
             )
             self._settle(decision.entry, counted=isinstance(outcome, Committed))
-        # A worker that serves both lanes looks at the other one itself.
-        if Lane.DIAGNOSE not in station.lanes and any(decision.diagnosis for decision in decisions):
-            station.bell.ring(Lane.DIAGNOSE)
+        # A worker that serves both queues looks at the other one itself.
+        if Queue.DIAGNOSE not in context.queues and any(decision.diagnosis for decision in decisions):
+            context.wake_up.send(Queue.DIAGNOSE)
 
     def _refuse(self, case: _Case, error: LynceusError) -> None:
-        """Ends a part without scores: NOT_INSPECTED, or buried with it, or tried once more."""
-        station, entry = self._station, case.entry
+        """Ends a part without scores: NOT_INSPECTED, or dead-lettered with it, or tried once more."""
+        context, entry = self._context, case.entry
         log.warning("not_judged", code=error.code, detail=error.detail, deliveries=entry.deliveries)
-        if may_pass(error) and entry.deliveries < station.max_deliveries:
-            station.claims.retry([entry])
+        if may_pass(error) and entry.deliveries < context.max_deliveries:
+            context.leases.retry([entry])
             return
         if may_pass(error):
             error = exhausted(entry, error)
         problem = error.problem(instance=f"/v1/inspections/{case.job.result_id}")
-        versions = station.versions(self._recipe_if_loaded(case.job))
+        versions = context.versions(self._recipe_if_loaded(case.job))
         verdict = not_inspected(case.job, problem, versions, case.watch.times())
         if is_verdict(error):
             self._commit([(case, verdict, None)])
             return
-        outcome = station.ledger.bury(entry, problem, verdict)
+        outcome = context.ledger.dead_letter(entry, problem, verdict)
         self._settle(entry, counted=isinstance(outcome, Committed))
 
     def _recipe_if_loaded(self, job: InspectionJob) -> Recipe | None:
         try:
-            return self._station.recipe_of(job)
+            return self._context.recipe_of(job)
         except UnknownRecipe:
             return None
 
     def _settle(self, entry: Entry, *, counted: bool) -> None:
-        self._station.claims.settle(entry)
+        self._context.leases.settle(entry)
         if counted:
-            self._station.progress.finish()
+            self._context.progress.finish()
 
 
 def _case(entry: Entry) -> _Case:
     if not isinstance(entry.job, InspectionJob):
-        raise TypeError(f"the lane {entry.lane} handed out a {type(entry.job).__name__}")
+        raise TypeError(f"the queue {entry.queue} handed out a {type(entry.job).__name__}")
     return _Case(entry, entry.job, Stopwatch(entry.job.creation_time))
 
 
-def _require_fit(case: _Case, station: Station) -> None:
+def _require_fit(case: _Case, context: WorkerContext) -> None:
     """Raises what ends a part before its frame is fetched, DeadlinePassed and FrameUnfit among it."""
-    if case.entry.deliveries > station.max_deliveries:
+    if case.entry.deliveries > context.max_deliveries:
         raise exhausted(case.entry)
     _remaining_seconds(case.job)
     if case.job.unusable_reason is not None:
-        raise FrameUnfit(case.job.unusable_reason, mend="look at the camera, its light and its focus")
+        raise FrameUnfit(case.job.unusable_reason, hint="look at the camera, its light and its focus")
 
 
 def _ended_with_the_engine(part: _Asked) -> bool:
@@ -249,6 +249,6 @@ def _remaining_seconds(job: InspectionJob) -> float:
     if remaining <= 0:
         raise DeadlinePassed(
             f"the verdict was due {-remaining:.3f} s ago",
-            mend="start more workers, or give the recipe a longer deadline",
+            hint="start more workers, or give the recipe a longer deadline",
         )
     return remaining

@@ -1,4 +1,4 @@
-"""The command line of a worker process: `python -m worker [gpu|clerk]`."""
+"""The command line of a worker process: `python -m worker [gpu|result-writer]`."""
 
 import argparse
 import os
@@ -6,21 +6,21 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from services.infra.errors import LynceusError
-from services.infra.logging import set_up_logging
-from services.infra.settings import ClerkSettings, WorkerSettings, load_settings
+from services.infra.process.errors import LynceusError
+from services.infra.process.logging import set_up_logging
+from services.infra.process.settings import ResultWriterSettings, WorkerSettings, load_settings
 
 EXIT_CONFIGURATION = 78
-"""EX_CONFIG of sysexits.h: starting again will not help until a person mends something."""
+"""EX_CONFIG of sysexits.h: starting again will not help until a person fixes something."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a GPU worker (the default) or a clerk until SIGTERM; exits with its code.
+    """Runs a GPU worker (the default) or a result writer until SIGTERM; exits with its code.
 
     Settings come from the environment. A wrong setting, recipe, checkpoint or device is told in words.
     """
     options = _parser().parse_args(arguments)
-    sys.exit(_clerk() if options.role == "clerk" else _gpu_worker())
+    sys.exit(_result_writer() if options.role == "result-writer" else _gpu_worker())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,9 +28,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "role",
         nargs="?",
-        choices=("gpu", "clerk"),
+        choices=("gpu", "result-writer"),
         default="gpu",
-        help="judge parts (gpu) or store results (clerk)",
+        help="judge parts (gpu) or store results (result writer)",
     )
     return parser
 
@@ -40,19 +40,19 @@ def _name(kind: str) -> str:
     return f"{kind}@{socket.gethostname()}-{os.getpid()}"
 
 
-def _clerk() -> int:
+def _result_writer() -> int:
     try:
-        settings = load_settings(ClerkSettings)
-        set_up_logging(settings, "clerk")
-        from worker.desk import run_clerk  # noqa: PLC0415 - a GPU worker needs no database
+        settings = load_settings(ResultWriterSettings)
+        set_up_logging(settings, "result-writer")
+        from worker.result_process import run_result_writer  # noqa: PLC0415 - a GPU worker needs no database
 
-        return run_clerk(settings, _name("clerk"))
+        return run_result_writer(settings, _name("result-writer"))
     except LynceusError as error:
-        return _told(error.detail, error.mend)
+        return _told(error.detail, error.hint)
 
 
 def _gpu_worker() -> int:
-    from engine import EngineError  # noqa: PLC0415 - a clerk runs on a machine without torch
+    from engine import EngineError  # noqa: PLC0415 - a result writer runs on a machine without torch
     from worker.gpu import run_gpu_worker  # noqa: PLC0415 - as above
 
     try:
@@ -60,11 +60,11 @@ def _gpu_worker() -> int:
         set_up_logging(settings, "worker")
         return run_gpu_worker(settings, _name("worker"))
     except LynceusError as error:
-        return _told(error.detail, error.mend)
+        return _told(error.detail, error.hint)
     except EngineError as error:
-        return _told(error.detail, error.mend)
+        return _told(error.detail, error.hint)
 
 
-def _told(detail: str, mend: str | None) -> int:
-    sys.stderr.write(f"worker: {detail}\n" + (f"mend: {mend}\n" if mend else ""))
+def _told(detail: str, hint: str | None) -> int:
+    sys.stderr.write(f"worker: {detail}\n" + (f"hint: {hint}\n" if hint else ""))
     return EXIT_CONFIGURATION

@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 from schemas.job import DiagnosisJob, InspectionJob
 from schemas.recipe import Recipe
-from services.infra import images
-from services.infra.errors import FrameInvalid
-from services.infra.frames import missing
+from services.infra.intake import images
+from services.infra.process.errors import FrameInvalid
+from services.infra.stores.frames import missing
+from worker.context import WorkerContext
 from worker.regions import apply_regions
-from worker.station import Station
 
 
 def seen_pixels(
-    station: Station, job: InspectionJob | DiagnosisJob, frame: bytes | None, recipe: Recipe
+    context: WorkerContext, job: InspectionJob | DiagnosisJob, frame: bytes | None, recipe: Recipe
 ) -> NDArray[np.uint8]:
     """RGB uint8 [H, W, 3]: the job's frame, decoded, with the recipe's regions applied.
 
@@ -24,10 +24,10 @@ def seen_pixels(
     """
     if frame is None:
         raise missing(job.result_id)
-    with station.stages.timed("decode"):
+    with context.stages.timed("decode"):
         if (digest := hashlib.sha256(frame).hexdigest()) != job.frame.digest:
             raise FrameInvalid(
                 f"the stored frame has digest {digest}, the job speaks of {job.frame.digest}",
-                mend="submit the part again under a new result id",
+                hint="submit the part again under a new result id",
             )
         return apply_regions(images.decode(frame), recipe.regions)

@@ -1,12 +1,12 @@
-"""What a worker or clerk has done since it started, and the heartbeat that tells of it."""
+"""What a worker or result writer has done since it started, and the heartbeat that tells of it."""
 
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from services.infra.ledger import Heartbeat
-from services.infra.names import Lane
+from services.infra.process.names import Queue
+from services.infra.stores.ledger import Heartbeat
 
 
 @dataclass
@@ -16,7 +16,7 @@ class Progress:
     name: str
     kind: str
     code_version: str
-    lanes: Sequence[Lane] = ()
+    queues: Sequence[Queue] = ()
     model_name: str | None = None
     model_digest: str | None = None
     device: str | None = None
@@ -37,8 +37,8 @@ class Progress:
             self._failures += 1
             self._last_error = f"{type(error).__name__}: {error}"
 
-    def beat(self) -> Heartbeat:
-        """The sign of life to hand to the ledger now."""
+    def heartbeat(self) -> Heartbeat:
+        """The heartbeat to hand to the ledger now."""
         with self._lock:
             return Heartbeat(
                 name=self.name,
@@ -48,7 +48,7 @@ class Progress:
                 finished=self._finished,
                 failures=self._failures,
                 last_error=self._last_error,
-                lanes=tuple(self.lanes),
+                queues=tuple(self.queues),
                 model_name=self.model_name,
                 model_digest=self.model_digest,
                 device=self.device,

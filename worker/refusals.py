@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from engine import DeadlinePassed as EngineDeadlinePassed
 from engine import EngineError, ImageInvalid, PromptInvalid
-from services.infra.errors import (
+from services.infra.process.errors import (
     DeadlinePassed,
     DeliveriesExhausted,
     EngineFailed,
@@ -14,7 +14,7 @@ from services.infra.errors import (
     LynceusError,
     RecipeInvalid,
 )
-from services.infra.ledger import Entry
+from services.infra.stores.ledger import Entry
 
 _OF_ENGINE: Mapping[type[EngineError], type[LynceusError]] = MappingProxyType(
     {
@@ -27,14 +27,14 @@ _OF_ENGINE: Mapping[type[EngineError], type[LynceusError]] = MappingProxyType(
 
 
 def as_service_error(error: EngineError) -> LynceusError:
-    """The engine's error in the one tree of service errors, with its words and its mend."""
+    """The engine's error in the one tree of service errors, with its words and its hint."""
     kinds = [service for engine, service in _OF_ENGINE.items() if isinstance(error, engine)]
     kind = kinds[0] if kinds else EngineFailed
-    return kind(error.detail, mend=error.mend)
+    return kind(error.detail, hint=error.hint)
 
 
 def is_verdict(error: LynceusError) -> bool:
-    """Whether the part is simply NOT_INSPECTED (late, unfit frame) and nobody needs to mend a fault."""
+    """Whether the part is simply NOT_INSPECTED (late, unfit frame) and nobody needs to fix a fault."""
     return isinstance(error, DeadlinePassed | FrameUnfit)
 
 
@@ -48,5 +48,5 @@ def exhausted(entry: Entry, error: LynceusError | None = None) -> DeliveriesExha
     how = f"the last time with: {error.detail}" if error else "each time the worker ended before it committed"
     return DeliveriesExhausted(
         f"delivered {entry.deliveries} times without a result, {how}",
-        mend=(error.mend if error else None) or "look at this part's frame and at the worker's log",
+        hint=(error.hint if error else None) or "look at this part's frame and at the worker's log",
     )

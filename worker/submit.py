@@ -11,8 +11,8 @@ from pydantic_core import ErrorDetails
 
 from schemas.base import Message
 from schemas.problem import FieldError
-from services.infra.errors import BadRequest, FrameTooLarge, LynceusError, StoreError
-from services.infra.submission import Accepted, Submission, SubmissionRequest
+from services.infra.intake.submission import Accepted, Submission, SubmissionRequest
+from services.infra.process.errors import BadRequest, FrameTooLarge, LynceusError, StoreError
 
 MAX_PAYLOAD = 2_000
 """Characters of a refused message that are kept; enough to see what it was."""
@@ -62,7 +62,7 @@ def _parse(message: dict[str, Any]) -> SubmitMessage:
         errors = tuple(_field_error(item) for item in error.errors())
         raise BadRequest(
             f"{len(errors)} field(s) of the message are wrong: {', '.join(e.field for e in errors)}",
-            mend='send {"request": {result_id, recipe_id, part_id, camera_id, …}, "image": "<base64>"}',
+            hint='send {"request": {result_id, recipe_id, part_id, camera_id, …}, "image": "<base64>"}',
             errors=errors,
         ) from error
 
@@ -74,7 +74,7 @@ def _field_error(item: ErrorDetails) -> FieldError:
         field=field,
         value=None if value is None else str(value)[:80],
         detail=item["msg"],
-        mend=f"correct or remove {field}",
+        hint=f"correct or remove {field}",
     )
 
 
@@ -92,13 +92,13 @@ def _image(text: str) -> bytes:
     if len(text) * 3 // 4 > MAX_IMAGE_BYTES:
         raise FrameTooLarge(
             f"the image has about {len(text) * 3 // 4} bytes, more than {MAX_IMAGE_BYTES}",
-            mend="send a compressed image, or upload it over REST",
+            hint="send a compressed image, or upload it over REST",
         )
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise BadRequest(
             f"the image is not base64: {error}",
-            mend="encode the file's bytes with standard base64, without line breaks",
-            errors=(FieldError(field="image", detail=str(error), mend="encode it again"),),
+            hint="encode the file's bytes with standard base64, without line breaks",
+            errors=(FieldError(field="image", detail=str(error), hint="encode it again"),),
         ) from error

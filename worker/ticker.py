@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from services.infra.errors import LynceusError
+from services.infra.process.errors import LynceusError
 
 TICK_SECONDS = 1.0
 

@@ -6,30 +6,30 @@ from typing import Any
 import structlog
 
 from engine import EngineStats
-from services.infra.engine_status import EngineStatus, PriorityStatus
-from services.infra.ledger import Heartbeat
-from worker.station import Station
+from services.infra.process.engine_status import EngineStatus, PriorityStatus
+from services.infra.stores.ledger import Heartbeat
+from worker.context import WorkerContext
 
 log = structlog.get_logger()
 
 
-def look(station: Station, longest_step_seconds: float) -> Heartbeat:
-    """The worker's sign of life, with what the engine does and why it cannot go on, if so.
+def look(context: WorkerContext, longest_step_seconds: float) -> Heartbeat:
+    """The worker's heartbeat, with what the engine does and why it cannot go on, if so.
 
     Tells the worker when a step lasts longer than the limit: a call into a device cannot be broken off, so
     only a new process helps.
     """
-    stats = station.engine.stats()
+    stats = context.engine.stats()
     fault = stats.failure
     if fault is None and stats.step_age > longest_step_seconds:
         fault = (
             f"a step of the engine has lasted {stats.step_age:.0f} s, longer than {longest_step_seconds:g} s"
         )
-        if not station.hung.is_set():
+        if not context.hung.is_set():
             log.critical("engine_hung", detail=fault)
-        station.hung.set()
-    return station.progress.beat().model_copy(
-        update={"fault": fault, "engine": _status(stats), "stages": station.stages.summary()}
+        context.hung.set()
+    return context.progress.heartbeat().model_copy(
+        update={"fault": fault, "engine": _status(stats), "stages": context.stages.summary()}
     )
 
 

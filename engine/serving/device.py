@@ -28,7 +28,7 @@ def resolve_device(name: str) -> torch.device:
     number = int(index or 0)
     fault = device_fault(number)
     if fault is not None:
-        raise DeviceUnavailable(f"{name} cannot be used: {fault.detail}", f'{fault.mend}, or use "cpu"')
+        raise DeviceUnavailable(f"{name} cannot be used: {fault.detail}", f'{fault.hint}, or use "cpu"')
     return torch.device("cuda", number)
 
 
@@ -36,7 +36,7 @@ def _first_usable() -> torch.device:
     fault = device_fault(0)
     if fault is None:
         return torch.device("cuda", 0)
-    _log.info("the model runs on the processor: %s (to use a GPU: %s)", fault.detail, fault.mend)
+    _log.info("the model runs on the processor: %s (to use a GPU: %s)", fault.detail, fault.hint)
     return torch.device("cpu")
 
 

@@ -30,6 +30,7 @@ from engine.serving.pace import Pace
 from engine.serving.prompts import PromptEncoder
 from engine.serving.reasoning import Marks, Writer
 from engine.serving.requests import (
+    Capacity,
     Completion,
     EngineConfig,
     EngineInfo,
@@ -37,7 +38,6 @@ from engine.serving.requests import (
     OnText,
     Priority,
     Prompt,
-    Room,
     Sampling,
     Scores,
 )
@@ -138,9 +138,9 @@ class Engine:
         """What the engine does now and has done since the start."""
         return self._loop.stats()
 
-    def room(self) -> Room:
+    def capacity(self) -> Capacity:
         """How many more requests it takes now; more are taken, and only wait."""
-        return self._loop.room()
+        return self._loop.capacity()
 
     def healthy(self) -> bool:
         """Whether it can go on; False after a failure that no request explains, as `stats` tells it."""

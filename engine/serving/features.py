@@ -20,7 +20,7 @@ class Features:
         self.seen = 0
         self.reused = 0
         self._network = network
-        self._budget = self._room = budget
+        self._budget = self._capacity = budget
         self._kept: OrderedDict[bytes, Tensor] = OrderedDict()
 
     def touch(self, digest: bytes) -> bool:
@@ -56,8 +56,8 @@ class Features:
         size = features.nbytes
         if size > self._budget or not torch.isfinite(features).all():
             return
-        while size > self._room:
-            self._room += self._kept.popitem(last=False)[1].nbytes
+        while size > self._capacity:
+            self._capacity += self._kept.popitem(last=False)[1].nbytes
         # A copy: a part of a batch would hold the whole batch in memory.
         self._kept[digest] = features.clone()
-        self._room -= size
+        self._capacity -= size

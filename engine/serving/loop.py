@@ -13,7 +13,7 @@ from engine.serving.executor import Executor, device_errors
 from engine.serving.jobs import AnyJob, WriteJob
 from engine.serving.pace import Pace
 from engine.serving.queues import Queues, reason_to_drop
-from engine.serving.requests import EngineStats, Priority, Room
+from engine.serving.requests import Capacity, EngineStats, Priority
 from engine.serving.scheduler import decide
 from engine.serving.statistics import Outcome, StepStatistics
 
@@ -74,12 +74,12 @@ class Loop:
             failure=self.failure,
         )
 
-    def room(self) -> Room:
+    def capacity(self) -> Capacity:
         """Requests that fit into the present batch and the next."""
         most = BATCHES_AHEAD * self._pace.batch
         with self._changed:
             verdicts, reports = (len(self._queues[priority].jobs) for priority in Priority)
-        return Room(max(0, most - verdicts), max(0, most - reports))
+        return Capacity(max(0, most - verdicts), max(0, most - reports))
 
     def check_integrity(self) -> Future[None]:
         """Have the accounts of the blocks compared after this step; the future holds CacheCorrupt, if any."""

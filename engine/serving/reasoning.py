@@ -125,4 +125,4 @@ class WrittenPart:
             try:
                 self._on_text(self._part, text)
             except Exception as fault:  # the caller's code may raise anything, and must not stop the engine
-                raise EngineError(f"on_text raised {fault!r}", "mend the callback") from fault
+                raise EngineError(f"on_text raised {fault!r}", "hint the callback") from fault

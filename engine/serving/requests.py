@@ -78,9 +78,9 @@ class Sampling:
         return self.max_tokens * 4 // 5 if self.reasoning_max_tokens is None else self.reasoning_max_tokens
 
 
-def _require(fits: bool, detail: str, mend: str) -> None:
+def _require(fits: bool, detail: str, hint: str) -> None:
     if not fits:
-        raise PromptInvalid(detail, mend)
+        raise PromptInvalid(detail, hint)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class EngineInfo:
 
 
 @dataclass(frozen=True)
-class Room:
+class Capacity:
     """How many more requests of each priority the engine takes before they would only wait behind others."""
 
     verdicts: int

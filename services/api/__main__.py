@@ -11,21 +11,21 @@ from fastapi import FastAPI
 
 from services.api import openapi
 from services.api.app import create_app
-from services.infra.doorbell import Doorbell
-from services.infra.errors import LynceusError
-from services.infra.frames import RedisFrames
-from services.infra.ledger import RedisLedger
-from services.infra.logging import set_up_logging
-from services.infra.recipes import RecipeBook
-from services.infra.results import SqlResults
-from services.infra.settings import ApiSettings, load_settings
+from services.infra.intake.recipes import RecipeBook
+from services.infra.process.errors import LynceusError
+from services.infra.process.logging import set_up_logging
+from services.infra.process.settings import ApiSettings, load_settings
+from services.infra.stores.frames import RedisFrames
+from services.infra.stores.ledger import RedisLedger
+from services.infra.stores.results import SqlResults
+from services.infra.stores.wake_up import WakeUp
 
 DRAIN_SECONDS = 3
 """How long open event streams may delay a stop."""
 
 
 def main() -> None:
-    """Serve until SIGTERM or Ctrl-C; wrong settings or recipes end it at once with what to mend."""
+    """Serve until SIGTERM or Ctrl-C; wrong settings or recipes end it at once with what to do."""
     parser = argparse.ArgumentParser(prog="python -m services.api", description="The REST service.")
     parser.add_argument("--openapi", action="store_true", help="print the OpenAPI description and end")
     is_description_asked = parser.parse_args().openapi
@@ -33,8 +33,8 @@ def main() -> None:
         settings = load_settings(ApiSettings)
         app = _app(settings)
     except LynceusError as error:
-        mend = f"\nmend: {error.mend}" if error.mend else ""
-        sys.exit(f"{error.title}: {error.detail}{mend}")
+        hint = f"\nhint: {error.hint}" if error.hint else ""
+        sys.exit(f"{error.title}: {error.detail}{hint}")
     if is_description_asked:
         sys.stdout.write(openapi.as_text(app))
         return
@@ -56,7 +56,7 @@ def _app(settings: ApiSettings) -> FastAPI:
         ledger=RedisLedger(settings.ledger_url),
         frames=RedisFrames(settings.frames_url),
         results=SqlResults(settings.database_url),
-        doorbell=Doorbell(settings.ledger_url),
+        wake_up=WakeUp(settings.ledger_url),
         recipes=RecipeBook(settings.recipes_dir),
     )
 

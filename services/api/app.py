@@ -9,13 +9,13 @@ from services.api import openapi, problems
 from services.api.limits import BodyLimit
 from services.api.ports import Ports
 from services.api.routers import ROUTERS
-from services.infra.doorbell import Bell
-from services.infra.frames import FrameStore
-from services.infra.ledger import Ledger
-from services.infra.recipes import RecipeBook
-from services.infra.results import ResultStore
-from services.infra.settings import ApiSettings
-from services.infra.submission import Submission
+from services.infra.intake.recipes import RecipeBook
+from services.infra.intake.submission import Submission
+from services.infra.process.settings import ApiSettings
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Ledger
+from services.infra.stores.results import ResultStore
+from services.infra.stores.wake_up import WakeUpPort
 
 UPLOADS_AT_ONCE = 8
 LISTENERS_AT_ONCE = 64
@@ -26,7 +26,7 @@ def create_app(
     ledger: Ledger,
     frames: FrameStore,
     results: ResultStore,
-    doorbell: Bell,
+    wake_up: WakeUpPort,
     recipes: RecipeBook,
 ) -> FastAPI:
     """The REST service over these stores; it keeps nothing of its own, so any number of them may run."""
@@ -39,12 +39,12 @@ def create_app(
         ledger,
         frames,
         results,
-        doorbell,
+        wake_up,
         recipes,
         Submission(
             ledger,
             frames,
-            doorbell,
+            wake_up,
             recipes,
             frames_high_water=settings.frames_high_water,
             ledger_high_water=settings.ledger_high_water,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from services.api.plant import Process
-from services.infra.engine_status import EngineStatus, PriorityStatus
+from services.infra.process.engine_status import EngineStatus, PriorityStatus
 
 LANE_GAUGES = {
     "waiting": "Requests that wait in the engine.",
@@ -39,7 +39,9 @@ ENGINE_COUNTERS = {
 def engine_metrics(processes: Sequence[Process]) -> Iterator[Metric]:
     """Families of all live engines; those of a silent process would stand still and mislead."""
     alive = [process for process in processes if process.is_alive]
-    engines = [(each.beat.name, each.beat.engine) for each in alive if each.beat.engine is not None]
+    engines = [
+        (each.heartbeat.name, each.heartbeat.engine) for each in alive if each.heartbeat.engine is not None
+    ]
     yield from _by_engine(engines)
     yield from _by_priority(
         [
@@ -68,17 +70,17 @@ def _by_engine(engines: Sequence[tuple[str, EngineStatus]]) -> Iterator[Metric]:
     yield step
 
 
-def _by_priority(lanes: Iterable[tuple[tuple[str, str], PriorityStatus]]) -> Iterator[Metric]:
-    lanes = list(lanes)
+def _by_priority(queues: Iterable[tuple[tuple[str, str], PriorityStatus]]) -> Iterator[Metric]:
+    queues = list(queues)
     labels = ["name", "priority"]
     for kind, families in ((GaugeMetricFamily, LANE_GAUGES), (CounterMetricFamily, LANE_COUNTERS)):
         for field, help_text in families.items():
             family = kind(f"lynceus_engine_requests_{field}", help_text, labels=labels)
-            for values, status in lanes:
+            for values, status in queues:
                 family.add_metric(values, getattr(status, field))
             yield family
     wait = _quantiles("lynceus_engine_wait_seconds", "From a request to the first work on it.", labels)
-    for values, status in lanes:
+    for values, status in queues:
         _add_quantiles(wait, list(values), status.wait_p50, status.wait_p95)
     yield wait
 
@@ -86,8 +88,8 @@ def _by_priority(lanes: Iterable[tuple[tuple[str, str], PriorityStatus]]) -> Ite
 def _stages(processes: Sequence[Process]) -> Metric:
     stages = _quantiles("lynceus_stage_seconds", "Own time of a process by stage.", ["name", "stage"])
     for process in processes:
-        for time in process.beat.stages:
-            labels = [process.beat.name, time.stage]
+        for time in process.heartbeat.stages:
+            labels = [process.heartbeat.name, time.stage]
             _add_quantiles(stages, labels, time.p50_ms / 1000.0, time.p95_ms / 1000.0)
     return stages
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from schemas.base import Message
 from schemas.verdict import Decision, ProcessingTimes
-from services.infra.results import StoredResult
-from services.infra.stages import percentile
+from services.infra.process.stages import percentile
+from services.infra.stores.results import StoredResult
 
 RECENT_RESULTS = 200
 """How many of the newest results the percentiles are taken over."""

@@ -4,7 +4,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.problems import problem_response
-from services.infra.errors import FrameTooLarge
+from services.infra.process.errors import FrameTooLarge
 
 
 class BodyLimit:
@@ -43,5 +43,5 @@ class BodyLimit:
     def _too_large(self, what: str) -> FrameTooLarge:
         return FrameTooLarge(
             f"the request {what}; at most {self.max_bytes} are taken",
-            mend="send a smaller or better compressed image, or raise LYNCEUS_MAX_UPLOAD_BYTES",
+            hint="send a smaller or better compressed image, or raise LYNCEUS_MAX_UPLOAD_BYTES",
         )

@@ -8,10 +8,10 @@ from schemas.problem import Problem
 from schemas.report import DiagnosisReport
 from schemas.verdict import Verdict
 from services.api.ports import Ports
-from services.infra.archive import Archive
-from services.infra.errors import FrameMissing, NotFound, StoreUnavailable
-from services.infra.ledger import JobState, Stage
-from services.infra.results import Signature, StoredResult
+from services.infra.process.errors import FrameMissing, NotFound, StoreUnavailable
+from services.infra.stores.archive import Archive
+from services.infra.stores.ledger import JobState, Stage
+from services.infra.stores.results import Signature, StoredResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def _stage(row: StoredResult) -> Stage:
 def _unknown(result_id: str) -> NotFound:
     return NotFound(
         f"nothing is known of result {result_id!r}",
-        mend="use the result_id that POST /v1/inspections answered, or look it up in GET /v1/results",
+        hint="use the result_id that POST /v1/inspections answered, or look it up in GET /v1/results",
     )
 
 

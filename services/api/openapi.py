@@ -22,7 +22,7 @@ ERRORS = {
     "409": "The report carries another signature.",
     "413": "The body or the image is too large.",
     "415": "A content type or an image type that is not taken.",
-    "422": "A value is wrong; `errors` names each with its mend.",
+    "422": "A value is wrong; `errors` names each with its hint.",
     "503": "A store is away or full; try again after Retry-After.",
 }
 

@@ -5,41 +5,41 @@ from datetime import UTC, datetime
 from schemas.base import Message, Timestamp
 from services.api.latencies import RECENT_RESULTS, Latency, latencies
 from services.api.ports import Ports
-from services.infra.ledger import CameraFrame, Heartbeat, Ledger
-from services.infra.names import Lane
-from services.infra.results import ResultFilters
+from services.infra.process.names import Queue
+from services.infra.stores.ledger import CameraFrame, Heartbeat, Ledger
+from services.infra.stores.results import ResultFilters
 
 ALIVE_SECONDS = 30.0
-"""A process that gave no sign of life for this long is taken for dead."""
+"""A process that gave no heartbeat for this long is taken for dead."""
 
 DEAD_LETTERS_COUNTED = 1000
 """Dead letters are counted up to this many; beyond it, more of them say nothing new."""
 
 
-class Queue(Message):
-    """What waits in one lane."""
+class QueueState(Message):
+    """What waits in one queue."""
 
-    lane: Lane
+    queue: Queue
     waiting: int
     oldest_wait_seconds: float
 
 
 class Process(Message):
-    """A process's last sign of life, and how long ago it was."""
+    """A process's last heartbeat, and how long ago it was."""
 
-    beat: Heartbeat
+    heartbeat: Heartbeat
     silent_seconds: float
     is_alive: bool
 
     @property
     def is_live_worker(self) -> bool:
-        """True when this is a worker that gave a sign of life lately."""
-        return self.is_alive and self.beat.kind == "worker"
+        """True when this is a worker that gave a heartbeat lately."""
+        return self.is_alive and self.heartbeat.kind == "worker"
 
     @property
     def judges(self) -> bool:
         """True when this is a live worker whose engine can go on."""
-        return self.is_live_worker and self.beat.fault is None
+        return self.is_live_worker and self.heartbeat.fault is None
 
 
 class Camera(Message):
@@ -61,7 +61,7 @@ class PlantStatus(Message):
     """Everything that a person on the line asks first."""
 
     moment: Timestamp
-    queues: tuple[Queue, ...]
+    queues: tuple[QueueState, ...]
     processes: tuple[Process, ...]
     models: tuple[Model, ...]
     latencies: tuple[Latency, ...]
@@ -83,10 +83,12 @@ def plant_status(ports: Ports) -> PlantStatus:
     return PlantStatus(
         moment=now,
         queues=tuple(
-            Queue(
-                lane=lane, waiting=ledger.waiting(lane), oldest_wait_seconds=ledger.oldest_wait_seconds(lane)
+            QueueState(
+                queue=queue,
+                waiting=ledger.waiting(queue),
+                oldest_wait_seconds=ledger.oldest_wait_seconds(queue),
             )
-            for lane in Lane
+            for queue in Queue
         ),
         processes=seen,
         models=_models(seen),
@@ -104,24 +106,24 @@ def plant_status(ports: Ports) -> PlantStatus:
 def processes(ledger: Ledger) -> tuple[Process, ...]:
     """Every process seen within a day, alive or not. Raises StoreUnavailable."""
     now = datetime.now(UTC)
-    return tuple(_process(beat, now) for beat in ledger.heartbeats())
+    return tuple(_process(heartbeat, now) for heartbeat in ledger.heartbeats())
 
 
-def _process(beat: Heartbeat, now: datetime) -> Process:
-    silent = _age(beat.moment, now)
-    return Process(beat=beat, silent_seconds=silent, is_alive=silent <= ALIVE_SECONDS)
+def _process(heartbeat: Heartbeat, now: datetime) -> Process:
+    silent = _age(heartbeat.moment, now)
+    return Process(heartbeat=heartbeat, silent_seconds=silent, is_alive=silent <= ALIVE_SECONDS)
 
 
 def _models(seen: tuple[Process, ...]) -> tuple[Model, ...]:
-    beats = (process.beat for process in seen if process.is_alive)
+    beats = (process.heartbeat for process in seen if process.is_alive)
     models = (
-        Model(name=beat.model_name, digest=beat.model_digest, device=beat.device)
-        for beat in beats
-        if beat.model_name is not None
+        Model(name=heartbeat.model_name, digest=heartbeat.model_digest, device=heartbeat.device)
+        for heartbeat in beats
+        if heartbeat.model_name is not None
     )
     return tuple(dict.fromkeys(models))
 
 
 def _age(moment: datetime, now: datetime) -> float:
-    # Clocks of two machines differ a little; a sign of life from the future is a fresh one.
+    # Clocks of two machines differ a little; a heartbeat from the future is a fresh one.
     return max(0.0, (now - moment).total_seconds())

@@ -6,13 +6,13 @@ from typing import Annotated
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
-from services.infra.doorbell import Bell
-from services.infra.frames import FrameStore
-from services.infra.ledger import Ledger
-from services.infra.recipes import RecipeBook
-from services.infra.results import ResultStore
-from services.infra.settings import ApiSettings
-from services.infra.submission import Submission
+from services.infra.intake.recipes import RecipeBook
+from services.infra.intake.submission import Submission
+from services.infra.process.settings import ApiSettings
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Ledger
+from services.infra.stores.results import ResultStore
+from services.infra.stores.wake_up import WakeUpPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Ports:
     ledger: Ledger
     frames: FrameStore
     results: ResultStore
-    doorbell: Bell
+    wake_up: WakeUpPort
     recipes: RecipeBook
     submission: Submission
     """The door through which a new inspection comes in."""

@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from schemas.problem import FieldError, Problem
-from services.infra.errors import LynceusError, StoreError
+from services.infra.process.errors import LynceusError, StoreError
 
 PROBLEM_JSON = "application/problem+json"
 
 LONGEST_VALUE = 200
 """Characters of a wrong value that are echoed; a caller knows the rest."""
 
-MENDS = {
+HINTS = {
     "missing": "send this field",
     "extra_forbidden": "leave this field out; the API takes only what docs/openapi.json lists",
     "json_invalid": "send well-formed JSON",
@@ -40,7 +40,7 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
 
 
 def http_problem(
-    status: int, detail: str, *, mend: str | None = None, instance: str | None = None
+    status: int, detail: str, *, hint: str | None = None, instance: str | None = None
 ) -> Problem:
     """A problem that HTTP itself names: its title and code are those of the status."""
     title = HTTPStatus(status).phrase
@@ -52,12 +52,12 @@ def http_problem(
         detail=detail,
         code=code,
         instance=instance,
-        mend=mend,
+        hint=hint,
     )
 
 
 def request_invalid(errors: Sequence[FieldError], status: int, instance: str | None) -> Problem:
-    """A request whose values are wrong: each of them named, with its mend."""
+    """A request whose values are wrong: each of them named, with its hint."""
     names = ", ".join(error.field for error in errors)
     return Problem(
         type="/problems/request-invalid",
@@ -66,7 +66,7 @@ def request_invalid(errors: Sequence[FieldError], status: int, instance: str | N
         detail=f"{len(errors)} value(s) cannot be taken: {names}",
         code="request-invalid",
         instance=instance,
-        mend="correct what `errors` lists and send the request again",
+        hint="correct what `errors` lists and send the request again",
         errors=tuple(errors),
     )
 
@@ -107,7 +107,7 @@ def _field_error(item: Mapping[str, Any]) -> FieldError:
         field=".".join(map(str, path)) or str(place),
         value=None if item["type"] == "missing" else _shortened(value),
         detail=f"{item['msg']} (in the {place})",
-        mend=MENDS.get(item["type"], "send a value as the detail asks for; docs/openapi.json has the type"),
+        hint=HINTS.get(item["type"], "send a value as the detail asks for; docs/openapi.json has the type"),
     )
 
 
@@ -120,7 +120,7 @@ def _shortened(value: object) -> str | None:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    mends = {
+    hints = {
         404: "see /openapi.json for the paths there are",
         405: f"use one of: {(error.headers or {}).get('Allow', 'GET')}",
     }
@@ -128,7 +128,7 @@ def _http(request: Request, error: Exception) -> Response:
     if detail == HTTPStatus(error.status_code).phrase:
         detail = f"{request.method} {request.url.path}: {detail.lower()}"
     problem = http_problem(
-        error.status_code, detail, mend=mends.get(error.status_code), instance=request.url.path
+        error.status_code, detail, hint=hints.get(error.status_code), instance=request.url.path
     )
     return problem_response(problem, error.headers)
 
@@ -136,5 +136,5 @@ def _http(request: Request, error: Exception) -> Response:
 def _unforeseen(request: Request, error: Exception) -> Response:
     log.error("unforeseen error", path=request.url.path, error=repr(error))
     detail = "the service failed on this request; nothing was changed that it did not confirm"
-    problem = http_problem(500, detail, mend="send the log line of this moment to whoever runs the service")
+    problem = http_problem(500, detail, hint="send the log line of this moment to whoever runs the service")
     return problem_response(problem)

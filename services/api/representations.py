@@ -6,8 +6,8 @@ from schemas.identity import PartIdentity
 from schemas.problem import Problem
 from schemas.report import DiagnosisReport
 from schemas.verdict import Verdict
-from services.infra.ledger import DeadLetter, Stage
-from services.infra.results import Signature
+from services.infra.stores.ledger import DeadLetter, Stage
+from services.infra.stores.results import Signature
 
 
 class Links(Message):

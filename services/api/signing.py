@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from services.api.problems import invalid_fields
-from services.infra.results import Signing
+from services.infra.stores.results import Signing
 
 JSON = "application/json"
 

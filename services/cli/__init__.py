@@ -4,19 +4,19 @@ import sys
 
 import typer
 
-from services.cli.alive import alive
+from services.cli.commands.alive import alive
+from services.cli.commands.demo import demo
+from services.cli.commands.doctor import doctor
+from services.cli.commands.evaluate import evaluate
+from services.cli.commands.quantize import quantize
+from services.cli.commands.report import report
+from services.cli.commands.sign import sign
+from services.cli.commands.status import status
+from services.cli.commands.submit import submit
+from services.cli.commands.train import train
+from services.cli.commands.up import up
 from services.cli.console import show_error
-from services.cli.demo import demo
-from services.cli.doctor import doctor
-from services.cli.evaluate import evaluate
-from services.cli.quantize import quantize
-from services.cli.report import report
-from services.cli.sign import sign
-from services.cli.status import status
-from services.cli.submit import submit
-from services.cli.train import train
-from services.cli.up import up
-from services.infra.errors import LynceusError
+from services.infra.process.errors import LynceusError
 
 COMMANDS = (demo, up, submit, status, report, sign, doctor, alive, train, evaluate, quantize)
 

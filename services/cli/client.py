@@ -47,14 +47,14 @@ class ApiClient:
         self, image: bytes, filename: str, fields: dict[str, str], key: str | None = None
     ) -> AcceptedInspection:
         """Hands in one image; `key` makes the request repeatable, and is a fresh one when left out."""
-        answer = self._call(
+        answered = self._call(
             "POST",
             "/v1/inspections",
             headers={"Idempotency-Key": key or str(uuid4())},
             data=fields,
             files={"image": (filename, image)},
         )
-        return AcceptedInspection.model_validate_json(answer.content)
+        return AcceptedInspection.model_validate_json(answered.content)
 
     def inspection(self, result_id: str) -> Inspection:
         """How far one inspection has come."""
@@ -68,8 +68,8 @@ class ApiClient:
 
     def report(self, result_id: str) -> DiagnosisReport:
         """One written report."""
-        answer = self._call("GET", f"/v1/reports/{result_id}", headers={"Accept": "application/json"})
-        return DiagnosisReport.model_validate_json(answer.content)
+        answered = self._call("GET", f"/v1/reports/{result_id}", headers={"Accept": "application/json"})
+        return DiagnosisReport.model_validate_json(answered.content)
 
     def report_page(self, result_id: str) -> str:
         """One report as the HTML page that a person signs."""
@@ -77,14 +77,14 @@ class ApiClient:
 
     def sign(self, result_id: str, name: str, remark: str | None) -> DiagnosisReport:
         """Signs one report in a person's name; the same again changes nothing."""
-        answer = self._call(
+        answered = self._call(
             "POST",
             f"/v1/reports/{result_id}/signature",
             headers={"Content-Type": "application/json"},
             # In ASCII, so that a name the terminal sent in another encoding is refused in words by the API.
             content=json.dumps({"signed_by": name, "remark": remark}),
         )
-        return DiagnosisReport.model_validate_json(answer.content)
+        return DiagnosisReport.model_validate_json(answered.content)
 
     def status(self) -> "StatusAnswer":
         """Queues, processes, latencies and cameras, in numbers and in words."""
@@ -105,28 +105,28 @@ class ApiClient:
         files: dict[str, tuple[str, bytes]] | None = None,
     ) -> httpx.Response:
         try:
-            answer = self._http.request(
+            answered = self._http.request(
                 method, path, headers=headers, params=params, content=content, data=data, files=files
             )
         except httpx.TransportError as error:
             raise ApiUnreachable(
                 f"{self.url} does not answer: {error}",
-                mend="start it with `lynceus up` or `docker compose up`, or name another address with --api",
+                hint="start it with `lynceus up` or `docker compose up`, or name another address with --api",
             ) from error
-        if answer.status_code >= HTTPStatus.BAD_REQUEST:
-            raise ApiRefused(_problem(answer))
-        return answer
+        if answered.status_code >= HTTPStatus.BAD_REQUEST:
+            raise ApiRefused(_problem(answered))
+        return answered
 
 
-def _problem(answer: httpx.Response) -> Problem:
+def _problem(answered: httpx.Response) -> Problem:
     try:
-        return Problem.model_validate_json(answer.content)
+        return Problem.model_validate_json(answered.content)
     except ValidationError:
         return Problem(
             type="about:blank",
-            title=answer.reason_phrase or "Error",
-            status=answer.status_code,
-            detail=answer.text[:LONGEST_BODY] or "the answer has no body",
+            title=answered.reason_phrase or "Error",
+            status=answered.status_code,
+            detail=answered.text[:LONGEST_BODY] or "the answer has no body",
             code="not-lynceus",
-            mend="check that --api is the address of a Lynceus API",
+            hint="check that --api is the address of a Lynceus API",
         )

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.markup import escape
 
-from services.infra.errors import LynceusError
+from services.infra.process.errors import LynceusError
 
 output = Console()
 """Standard output: what was asked for."""
@@ -18,7 +18,7 @@ def say(console: Console, text: str) -> None:
 
 
 def show_error(error: LynceusError) -> None:
-    """What happened, every wrong value, and the mend; never a stack trace."""
+    """What happened, every wrong value, and the hint; never a stack trace."""
     problem = error.problem()
     _tell(f"[bold red]{escape(problem.title)}[/bold red] [dim]({problem.code})[/dim]")
     _tell(f"  {escape(problem.detail)}")
@@ -26,9 +26,9 @@ def show_error(error: LynceusError) -> None:
         place = f"{wrong.file}:{wrong.line} " if wrong.file else ""
         value = f" = {wrong.value}" if wrong.value is not None else ""
         _tell(f"  {escape(place + wrong.field + value)}: {escape(wrong.detail)}")
-        _tell(f"    mend: {escape(wrong.mend)}")
-    if problem.mend:
-        _tell(f"  mend: {escape(problem.mend)}")
+        _tell(f"    hint: {escape(wrong.hint)}")
+    if problem.hint:
+        _tell(f"  hint: {escape(problem.hint)}")
 
 
 def _tell(markup: str) -> None:

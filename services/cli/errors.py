@@ -1,7 +1,7 @@
 """What a command may fail with, beside the errors of the services themselves; shown without a stack trace."""
 
 from schemas.problem import Problem
-from services.infra.errors import LynceusError
+from services.infra.process.errors import LynceusError
 
 
 class InputInvalid(LynceusError):
@@ -27,7 +27,7 @@ class ApiRefused(LynceusError):
     title = "The API refused the request"
 
     def __init__(self, record: Problem) -> None:
-        super().__init__(record.detail, mend=record.mend, errors=record.errors)
+        super().__init__(record.detail, hint=record.hint, errors=record.errors)
         self.record = record
 
     def problem(self, instance: str | None = None) -> Problem:
@@ -65,7 +65,7 @@ class Incomplete(LynceusError):
 
 
 class ChecksFailed(LynceusError):
-    """The doctor found something that must be mended first."""
+    """The doctor found something that must be fixed first."""
 
     code = "checks-failed"
     title = "Some checks failed"
@@ -75,4 +75,4 @@ class NoSignOfLife(LynceusError):
     """A process has not told the ledger that it lives."""
 
     code = "no-sign-of-life"
-    title = "No sign of life"
+    title = "No heartbeat"

@@ -73,9 +73,13 @@ def print_status(console: Console, status: "StatusAnswer") -> None:
         say(console, sentence)
     processes = Table("process", "name", "state", "finished", "failures", box=None, header_style="bold")
     for process in status.processes:
-        beat = process.beat
+        heartbeat = process.heartbeat
         processes.add_row(
-            beat.kind, escape(beat.name), _state(process), str(beat.finished), str(beat.failures)
+            heartbeat.kind,
+            escape(heartbeat.name),
+            _state(process),
+            str(heartbeat.finished),
+            str(heartbeat.failures),
         )
     latencies = Table("stage", "results", "p50 ms", "p95 ms", "p99 ms", box=None, header_style="bold")
     for stage in status.latencies:
@@ -90,7 +94,7 @@ def print_status(console: Console, status: "StatusAnswer") -> None:
 def _state(process: "Process") -> str:
     if not process.is_alive:
         return f"[red]silent for {process.silent_seconds:.0f} s[/]"
-    return "[red]cannot go on[/]" if process.beat.fault else "[green]alive[/]"
+    return "[red]cannot go on[/]" if process.heartbeat.fault else "[green]alive[/]"
 
 
 def _listed(name: str, items: Sequence[str]) -> list[tuple[str, str]]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from schemas.problem import Problem
 from services.gateway.source import SourceFrame
-from services.infra.errors import LynceusError
-from services.infra.images import encode_png, from_bgr
+from services.infra.intake.images import encode_png, from_bgr
+from services.infra.process.errors import LynceusError
 
 OPEN_TIMEOUT_MS = 5000
 READ_TIMEOUT_MS = 5000

@@ -14,7 +14,7 @@ from services.gateway.settling import Settling, Signature
 from services.gateway.sidecar import read_sidecar, sidecar_path
 from services.gateway.source import SourceFrame
 from services.gateway.sources import FolderConfig
-from services.infra.errors import BadRequest, LynceusError
+from services.infra.process.errors import BadRequest, LynceusError
 
 PROCESSED = "processed"
 REJECTED = "rejected"
@@ -153,6 +153,6 @@ def _signature(image: Path) -> Signature:
 
 
 def _unreadable(path: Path, error: OSError) -> BadRequest:
-    mend = "give the gateway the right to read the file"
-    wrong = FieldError(field="file", file=path.name, detail=str(error.strerror), mend=mend)
-    return BadRequest(f"cannot read {path.name}: {error.strerror}", mend=mend, errors=[wrong])
+    hint = "give the gateway the right to read the file"
+    wrong = FieldError(field="file", file=path.name, detail=str(error.strerror), hint=hint)
+    return BadRequest(f"cannot read {path.name}: {error.strerror}", hint=hint, errors=[wrong])

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from threading import Lock
 
-from services.infra.ledger import Heartbeat, Ledger
-from services.infra.stages import Stages
+from services.infra.process.stages import Stages
+from services.infra.stores.ledger import Heartbeat, Ledger
 
 
 class Outcome(StrEnum):
@@ -97,7 +97,7 @@ class Health:
 
     def tell(self, ledger: Ledger) -> None:
         """Send the heartbeat, last frames and counters; raises StoreUnavailable and keeps what is untold."""
-        ledger.heartbeat(self._beat())
+        ledger.heartbeat(self._heartbeat())
         for camera_id, (moment, outcome) in self._take_last_frames().items():
             ledger.note_frame(camera_id, moment, outcome)
         for counter in list(self._untold.counts):
@@ -116,7 +116,7 @@ class Health:
             taken, self._untold.last_frames = self._untold.last_frames, {}
         return taken
 
-    def _beat(self) -> Heartbeat:
+    def _heartbeat(self) -> Heartbeat:
         finished = sum(self.total(outcome) for outcome in _TAKEN)
         failures = self.total(Outcome.FAILED)
         with self._lock:

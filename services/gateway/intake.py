@@ -9,15 +9,15 @@ from pydantic import ValidationError
 
 from schemas.job import InspectionJob
 from schemas.problem import FieldError, Problem
+from services.gateway.dead_letters import DeadLetters, Letter
 from services.gateway.frozen import FrozenGate
 from services.gateway.health import Health, Outcome
-from services.gateway.letters import Letter, Letters
 from services.gateway.source import SourceFrame
 from services.gateway.sources import CameraConfig
-from services.infra.errors import BadRequest, LynceusError, StoreError
-from services.infra.quality import to_grey
-from services.infra.spool import Spool, Spooled
-from services.infra.submission import Submission, SubmissionRequest
+from services.infra.intake.quality import to_grey
+from services.infra.intake.submission import Submission, SubmissionRequest
+from services.infra.process.errors import BadRequest, LynceusError, StoreError
+from services.infra.stores.spool import Spool, Spooled
 
 log = structlog.get_logger(__name__)
 
@@ -28,11 +28,13 @@ _FRAMES = uuid.UUID("5c7f2c0e-6d1b-4f0a-9a53-3f8a1c2d7b10")
 class Intake:
     """Takes frames from all sources; each camera is served by one thread, the spool drained by another."""
 
-    def __init__(self, submission: Submission, spool: Spool, health: Health, letters: Letters) -> None:
+    def __init__(
+        self, submission: Submission, spool: Spool, health: Health, dead_letters: DeadLetters
+    ) -> None:
         self._submission = submission
         self._spool = spool
         self._health = health
-        self._letters = letters
+        self._letters = dead_letters
         self._frozen: dict[str, FrozenGate] = {}
 
     def accept(self, frame: SourceFrame, camera: CameraConfig) -> InspectionJob:
@@ -115,15 +117,15 @@ def _outcome(job: InspectionJob, *, is_new: bool) -> Outcome:
 
 
 def _wrong_identity(frame: SourceFrame, error: ValidationError) -> BadRequest:
-    mend = "use letters, digits and . _ : - only, beginning with a letter or digit, at most 128"
+    hint = "use letters, digits and . _ : - only, beginning with a letter or digit, at most 128"
     errors = [
         FieldError(
             field=".".join(str(step) for step in item["loc"]),
             value=str(item["input"])[:200],
             file=frame.name,
             detail=item["msg"],
-            mend=mend,
+            hint=hint,
         )
         for item in error.errors()
     ]
-    return BadRequest(f"{frame.name} does not name a part", mend=mend, errors=errors)
+    return BadRequest(f"{frame.name} does not name a part", hint=hint, errors=errors)

@@ -8,12 +8,13 @@ from urllib.parse import quote
 import structlog
 
 from services.gateway.backoff import Backoff
+from services.gateway.dead_letters import DeadLetters, Letter
 from services.gateway.health import Health, Outcome
 from services.gateway.intake import Intake
-from services.gateway.letters import Letter, Letters
 from services.gateway.source import Offer, Source, SourceFrame
 from services.gateway.sources import CameraConfig
-from services.infra.errors import (
+from services.infra.intake.recipes import RecipeBook
+from services.infra.process.errors import (
     BadRequest,
     DuplicateConflict,
     FrameInvalid,
@@ -23,9 +24,8 @@ from services.infra.errors import (
     StoreError,
     UnsupportedImage,
 )
-from services.infra.ledger import Ledger
-from services.infra.logging import bind
-from services.infra.recipes import RecipeBook
+from services.infra.process.logging import bind
+from services.infra.stores.ledger import Ledger
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class Shared:
     ledger: Ledger
     recipes: RecipeBook
     health: Health
-    letters: Letters
+    dead_letters: DeadLetters
 
 
 class GatewayLoop:
@@ -94,7 +94,7 @@ class GatewayLoop:
         """Count it where health shows it; only a defect of ours is worth a stack trace."""
         self._shared.health.note_error(camera.config.camera_id, error)
         if isinstance(error, LynceusError):
-            log.warning("source failed", code=error.code, detail=error.detail, mend=error.mend)
+            log.warning("source failed", code=error.code, detail=error.detail, hint=error.hint)
         else:
             log.error("source failed", exc_info=error)
 
@@ -128,7 +128,7 @@ class GatewayLoop:
         camera_id = camera.config.camera_id
         problem = error.problem(instance=f"/cameras/{camera_id}/{quote(offer.name)}")
         offer.rejected(problem)
-        self._shared.letters.add(Letter(f"{camera_id}/{offer.name}", problem, offer.name))
+        self._shared.dead_letters.add(Letter(f"{camera_id}/{offer.name}", problem, offer.name))
         self._shared.health.note(camera_id, Outcome.REJECTED)
         log.warning("frame rejected", frame=offer.name, code=problem.code, detail=problem.detail)
 
@@ -151,7 +151,7 @@ class GatewayLoop:
         except RecipeInvalid as error:
             log.warning("recipes not reloaded", detail=error.detail)
         try:
-            self._shared.letters.send(self._shared.ledger)
+            self._shared.dead_letters.send(self._shared.ledger)
             self._shared.health.tell(self._shared.ledger)
         except StoreError as error:
             log.warning("no heartbeat", reason=error.detail)

@@ -12,10 +12,10 @@ from types import FrameType
 import structlog
 
 from schemas.problem import FieldError
+from services.gateway.dead_letters import DeadLetters
 from services.gateway.folder_source import FolderSource
 from services.gateway.health import Health
 from services.gateway.intake import Intake
-from services.gateway.letters import Letters
 from services.gateway.loop import Camera, GatewayLoop, Shared
 from services.gateway.source import Source
 from services.gateway.sources import (
@@ -28,16 +28,16 @@ from services.gateway.sources import (
 )
 from services.gateway.stream_source import StreamSource
 from services.gateway.video_source import VideoSource
-from services.infra.doorbell import Doorbell
-from services.infra.errors import LynceusError, SourcesInvalid, UnknownRecipe
-from services.infra.frames import RedisFrames
-from services.infra.ledger_redis import RedisLedger
-from services.infra.logging import set_up_logging
-from services.infra.recipes import RecipeBook
-from services.infra.settings import GatewaySettings, load_settings
-from services.infra.spool import Spool
-from services.infra.submission import Submission
-from services.infra.yaml_file import invalid
+from services.infra.intake.recipes import RecipeBook
+from services.infra.intake.submission import Submission
+from services.infra.intake.yaml_file import invalid
+from services.infra.process.errors import LynceusError, SourcesInvalid, UnknownRecipe
+from services.infra.process.logging import set_up_logging
+from services.infra.process.settings import GatewaySettings, load_settings
+from services.infra.stores.frames import RedisFrames
+from services.infra.stores.ledger.redis_ledger import RedisLedger
+from services.infra.stores.spool import Spool
+from services.infra.stores.wake_up import WakeUp
 
 EXIT_MISCONFIGURED = 2
 
@@ -52,7 +52,7 @@ def main() -> int:
         set_up_logging(settings, "gateway")
         loop = build(settings, stop)
     except LynceusError as error:
-        sys.stderr.write(f"gateway: {error.title}: {error.detail}\n  mend: {error.mend}\n")
+        sys.stderr.write(f"gateway: {error.title}: {error.detail}\n  hint: {error.hint}\n")
         return EXIT_MISCONFIGURED
     _stop_on_signals(stop)
     log.info("gateway started", sources=str(settings.sources_file))
@@ -67,20 +67,20 @@ def build(settings: GatewaySettings, stop: Event) -> GatewayLoop:
     configs = load_sources(settings.sources_file)
     _check_recipes(settings.sources_file, configs, recipes)
     ledger = RedisLedger(settings.ledger_url)
-    health, letters = Health(f"gateway-{socket.gethostname()}"), Letters()
+    health, dead_letters = Health(f"gateway-{socket.gethostname()}"), DeadLetters()
     submission = Submission(
         ledger=ledger,
         frames=RedisFrames(settings.frames_url),
-        doorbell=Doorbell(settings.ledger_url),
+        wake_up=WakeUp(settings.ledger_url),
         recipes=recipes,
         frames_high_water=settings.frames_high_water,
         ledger_high_water=settings.ledger_high_water,
         stages=health.stages,
     )
     spool = Spool(settings.spool_dir, settings.spool_max_bytes)
-    intake = Intake(submission, spool, health, letters)
+    intake = Intake(submission, spool, health, dead_letters)
     cameras = [Camera(config, make_source(config, health)) for config in configs]
-    return GatewayLoop(cameras, Shared(intake, ledger, recipes, health, letters), stop)
+    return GatewayLoop(cameras, Shared(intake, ledger, recipes, health, dead_letters), stop)
 
 
 def make_source(config: SourceConfig, health: Health) -> Source:
@@ -106,7 +106,7 @@ def _check_recipes(path: Path, configs: Iterable[SourceConfig], recipes: RecipeB
                     value=config.recipe_id,
                     file=str(path),
                     detail=error.detail,
-                    mend=str(error.mend),
+                    hint=str(error.hint),
                 )
             )
     if errors:

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from schemas.base import Identifier, Message
 from schemas.problem import FieldError
-from services.infra.errors import BadRequest
+from services.infra.process.errors import BadRequest
 
 
 class Sidecar(Message):
@@ -33,7 +33,7 @@ def read_sidecar(image: Path) -> Sidecar:
     except ValidationError as error:
         raise BadRequest(
             f"the sidecar {path.name} of {image.name} is wrong",
-            mend=f"correct {path.name} and move both files back",
+            hint=f"correct {path.name} and move both files back",
             errors=_field_errors(path, error),
         ) from error
 
@@ -45,7 +45,7 @@ def _field_errors(path: Path, error: ValidationError) -> list[FieldError]:
             value=str(item["input"])[:200],
             file=path.name,
             detail=item["msg"],
-            mend='a JSON object with "part_id" and "lot_id" only, both made of letters, digits and . _ : -',
+            hint='a JSON object with "part_id" and "lot_id" only, both made of letters, digits and . _ : -',
         )
         for item in error.errors()
     ]

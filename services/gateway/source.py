@@ -7,7 +7,7 @@ from threading import Event
 from typing import Protocol
 
 from schemas.problem import Problem
-from services.infra.errors import LynceusError
+from services.infra.process.errors import LynceusError
 
 
 @dataclass(frozen=True, slots=True)

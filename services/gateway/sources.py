@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator
 
 from schemas.base import Identifier, Message
-from services.infra.errors import SourcesInvalid
-from services.infra.yaml_file import read_message
+from services.infra.intake.yaml_file import read_message
+from services.infra.process.errors import SourcesInvalid
 
 
 class CameraConfig(Message):
@@ -83,5 +83,5 @@ class SourcesFile(Message):
 
 
 def load_sources(path: Path) -> tuple[SourceConfig, ...]:
-    """Read the sources file. Raises SourcesInvalid naming file, line, field, value and mend of each fault."""
+    """Read the sources file. Raises SourcesInvalid naming file, line, field, value and hint of each fault."""
     return read_message(path, SourcesFile, SourcesInvalid).sources

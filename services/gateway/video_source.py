@@ -8,7 +8,7 @@ from threading import Event
 from schemas.problem import FieldError
 from services.gateway.capture import Capture, CapturedFrame
 from services.gateway.sources import VideoFileConfig
-from services.infra.errors import FrameInvalid
+from services.infra.process.errors import FrameInvalid
 
 
 class VideoSource:
@@ -46,9 +46,9 @@ class VideoSource:
         capture = Capture(path)
         if capture.opened:
             return capture
-        mend = "give the path of a video file that FFmpeg can read"
-        wrong = FieldError(field="path", value=str(path), detail="not a readable video", mend=mend)
-        raise FrameInvalid(f"cannot open the video {path}", mend=mend, errors=[wrong])
+        hint = "give the path of a video file that FFmpeg can read"
+        wrong = FieldError(field="path", value=str(path), detail="not a readable video", hint=hint)
+        raise FrameInvalid(f"cannot open the video {path}", hint=hint, errors=[wrong])
 
     def _prefix(self) -> str:
         """Without `loop` the same for every run, so that playing a file again changes nothing."""

@@ -1,1 +1,1 @@
-"""Infrastructure ports: settings, logging, frames, ledger, results, doorbell; each with an in-memory twin."""
+"""Infrastructure ports: settings, logging, frames, ledger, results, wake-up; each with an in-memory twin."""

@@ -10,13 +10,13 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
-from services.infra.doorbell import MemoryDoorbell
-from services.infra.frames import RedisFrames
-from services.infra.ledger import RedisLedger
-from services.infra.recipes import RecipeBook
-from services.infra.redis_server import RedisServer
-from services.infra.results import SqlResults
-from services.infra.settings import ApiSettings
+from services.infra.intake.recipes import RecipeBook
+from services.infra.local_redis.server import RedisServer
+from services.infra.process.settings import ApiSettings
+from services.infra.stores.frames import RedisFrames
+from services.infra.stores.ledger import RedisLedger
+from services.infra.stores.results import SqlResults
+from services.infra.stores.wake_up import MemoryWakeUp
 from tests.api.line import ROOT, Answer, Line, form
 from tests.conftest import WaitUntil
 
@@ -43,7 +43,7 @@ def line(ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path) -
         ledger=RedisLedger(settings.ledger_url),
         frames=RedisFrames(settings.frames_url),
         results=SqlResults(settings.database_url),
-        doorbell=MemoryDoorbell(),
+        wake_up=MemoryWakeUp(),
         recipes=RecipeBook(settings.recipes_dir),
     )
 

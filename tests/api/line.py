@@ -1,4 +1,4 @@
-"""A line for the API's tests: real stores, and a hand that does what worker and clerk do."""
+"""A line for the API's tests: real stores, and a hand that does what worker and result writer do."""
 
 import io
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ from schemas.job import DiagnosisJob, InspectionJob
 from schemas.report import Cause, Diagnosis, DiagnosisReport
 from schemas.verdict import ClassScore, Decision, ProcessingTimes, Verdict, Versions
 from services.api.app import create_app
-from services.infra.doorbell import MemoryDoorbell
-from services.infra.engine_status import EngineStatus, PriorityStatus
-from services.infra.frames import FrameStore
-from services.infra.ledger import Heartbeat, Ledger
-from services.infra.names import Lane
-from services.infra.recipes import RecipeBook
-from services.infra.results import ResultStore
-from services.infra.settings import ApiSettings
-from services.infra.stages import StageTime
+from services.infra.intake.recipes import RecipeBook
+from services.infra.process.engine_status import EngineStatus, PriorityStatus
+from services.infra.process.names import Queue
+from services.infra.process.settings import ApiSettings
+from services.infra.process.stages import StageTime
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Heartbeat, Ledger
+from services.infra.stores.results import ResultStore
+from services.infra.stores.wake_up import MemoryWakeUp
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "worker-of-the-test"
@@ -138,17 +138,17 @@ class Line:
     ledger: Ledger
     frames: FrameStore
     results: ResultStore
-    doorbell: MemoryDoorbell
+    wake_up: MemoryWakeUp
     recipes: RecipeBook
 
     def app(self, **changes: object) -> FastAPI:
         """The application over these stores; `changes` are settings."""
         settings = self.settings.model_copy(update=changes)
-        return create_app(settings, self.ledger, self.frames, self.results, self.doorbell, self.recipes)
+        return create_app(settings, self.ledger, self.frames, self.results, self.wake_up, self.recipes)
 
     def decide(self, defect_probability: float = 0.93) -> Verdict:
         """Give the oldest waiting part a verdict, as a worker does."""
-        (entry,) = self.ledger.read(Lane.INSPECT, WORKER, 1)
+        (entry,) = self.ledger.read(Queue.INSPECT, WORKER, 1)
         assert isinstance(entry.job, InspectionJob)
         verdict = self._verdict(entry.job, defect_probability)
         diagnosis = None
@@ -166,7 +166,7 @@ class Line:
 
     def diagnose(self, diagnosis: Diagnosis = DIAGNOSIS) -> DiagnosisReport:
         """Write the oldest waiting report, as a worker does."""
-        (entry,) = self.ledger.read(Lane.DIAGNOSE, WORKER, 1)
+        (entry,) = self.ledger.read(Queue.DIAGNOSE, WORKER, 1)
         assert isinstance(entry.job, DiagnosisJob)
         verdict = entry.job.verdict
         report = DiagnosisReport(
@@ -186,8 +186,8 @@ class Line:
         return report
 
     def store(self) -> None:
-        """Move what is decided and written into the database, and drop the pixels, as the clerk does."""
-        entries = self.ledger.read_results("clerk-of-the-test", 1000)
+        """Move what is decided and written into the database, and drop the pixels, as the result writer does."""
+        entries = self.ledger.read_results("result-writer-of-the-test", 1000)
         for entry in entries:
             if entry.verdict is not None:
                 self.results.save_verdicts([entry.verdict])
@@ -197,7 +197,7 @@ class Line:
                 self.frames.delete(entry.result_id)
         self.ledger.acknowledge_results(entries)
 
-    def beat(
+    def heartbeat(
         self,
         *,
         age_seconds: float = 0.0,
@@ -205,7 +205,7 @@ class Line:
         fault: str | None = None,
         engine: EngineStatus | None = None,
     ) -> None:
-        """Give a sign of life of a process, now or some seconds ago."""
+        """Give a heartbeat of a process, now or some seconds ago."""
         now = datetime.now(UTC)
         self.ledger.heartbeat(
             Heartbeat(
@@ -214,7 +214,7 @@ class Line:
                 moment=now - timedelta(seconds=age_seconds),
                 started_at=now - timedelta(hours=1),
                 finished=7,
-                lanes=(Lane.INSPECT, Lane.DIAGNOSE),
+                queues=(Queue.INSPECT, Queue.DIAGNOSE),
                 model_name="lynceus-starter" if kind == "worker" else None,
                 model_digest="ab" * 32 if kind == "worker" else None,
                 device="cpu" if kind == "worker" else None,

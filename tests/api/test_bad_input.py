@@ -1,4 +1,4 @@
-"""Every bad image and every wrong request gets a problem record that says what to mend."""
+"""Every bad image and every wrong request gets a problem record that says what to do."""
 
 import struct
 import zlib
@@ -9,21 +9,21 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from services.infra.names import Lane
+from services.infra.process.names import Queue
 from tests.api.conftest import Submit
 from tests.api.line import Answer, Line, encoded, form, picture, png
 
 
-def _problem(answer: Answer, status: int, code: str) -> dict[str, Any]:
-    """The body of a problem answer, after checking that it is one (RFC 9457) and names its mend."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    body = answer.json()
+def _problem(answered: Answer, status: int, code: str) -> dict[str, Any]:
+    """The body of a problem answer, after checking that it is one (RFC 9457) and names its hint."""
+    assert answered.status_code == status, answered.text
+    assert answered.headers["Content-Type"] == "application/problem+json"
+    body = answered.json()
     assert (body["code"], body["status"]) == (code, status)
     assert body["type"] == f"/problems/{code}"
     assert body["title"]
     assert body["detail"]
-    assert body["mend"]
+    assert body["hint"]
     return body
 
 
@@ -63,8 +63,8 @@ def test_a_bad_image_is_refused_with_its_mend(submit: Submit, line: Line, name: 
     data, status, code = BAD_IMAGES[name]
     _problem(submit(data=data), status, code)
 
-    assert line.ledger.waiting(Lane.INSPECT) == 0
-    assert line.doorbell.waiting == set()
+    assert line.ledger.waiting(Queue.INSPECT) == 0
+    assert line.wake_up.waiting == set()
 
 
 ODD_IMAGES = {
@@ -89,9 +89,9 @@ def test_a_rotated_photograph_is_described_upright(submit: Submit) -> None:
     """Width and height are those a person sees."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    answer = submit(data=encoded(picture(width=96, height=80), "JPEG", exif=exif))
+    answered = submit(data=encoded(picture(width=96, height=80), "JPEG", exif=exif))
 
-    assert (answer.json()["frame"]["width"], answer.json()["frame"]["height"]) == (80, 96)
+    assert (answered.json()["frame"]["width"], answered.json()["frame"]["height"]) == (80, 96)
 
 
 def test_a_missing_key_is_refused(client: TestClient) -> None:
@@ -103,13 +103,13 @@ def test_a_missing_key_is_refused(client: TestClient) -> None:
 
 
 def test_every_wrong_field_is_named_at_once(submit: Submit) -> None:
-    """Field, value and mend of each, so that one round of corrections is enough."""
-    answer = submit(part_id="SN 1/2", deadline_ms="soon", colour="red")
-    errors = {error["field"]: error for error in _problem(answer, 422, "request-invalid")["errors"]}
+    """Field, value and hint of each, so that one round of corrections is enough."""
+    answered = submit(part_id="SN 1/2", deadline_ms="soon", colour="red")
+    errors = {error["field"]: error for error in _problem(answered, 422, "request-invalid")["errors"]}
 
     assert set(errors) == {"part_id", "deadline_ms", "colour"}
     assert errors["part_id"]["value"] == "SN 1/2"
-    assert "leave this field out" in errors["colour"]["mend"]
+    assert "leave this field out" in errors["colour"]["hint"]
 
 
 def test_a_missing_image_is_named(client: TestClient) -> None:
@@ -137,8 +137,8 @@ def test_a_missing_image_is_named(client: TestClient) -> None:
 def test_json_that_is_no_request_is_refused(client: TestClient, raw: bytes, field: str) -> None:
     """Broken JSON, no image, two kinds of image: each is said, none is a stack trace."""
     headers = {"Idempotency-Key": "key-1", "Content-Type": "application/json"}
-    answer = client.post("/v1/inspections", headers=headers, content=raw)
-    body = _problem(answer, 422, "request-invalid")
+    answered = client.post("/v1/inspections", headers=headers, content=raw)
+    body = _problem(answered, 422, "request-invalid")
 
     assert [error["field"] for error in body["errors"]] == [field]
 
@@ -146,17 +146,17 @@ def test_json_that_is_no_request_is_refused(client: TestClient, raw: bytes, fiel
 def test_another_content_type_is_refused(client: TestClient) -> None:
     """415 names the two that are taken."""
     headers = {"Idempotency-Key": "key-1", "Content-Type": "text/plain"}
-    answer = client.post("/v1/inspections", headers=headers, content=b"part SN-1 please")
+    answered = client.post("/v1/inspections", headers=headers, content=b"part SN-1 please")
 
-    assert answer.status_code == 415
-    assert "multipart/form-data" in answer.json()["detail"]
+    assert answered.status_code == 415
+    assert "multipart/form-data" in answered.json()["detail"]
 
 
 def test_an_unknown_recipe_is_answered_with_those_there_are(submit: Submit) -> None:
-    """The mend lists the names, so that a typing error is seen at once."""
+    """The hint lists the names, so that a typing error is seen at once."""
     body = _problem(submit(recipe_id="surfaces"), 422, "unknown-recipe")
 
-    assert "surface" in str(body["mend"])
+    assert "surface" in str(body["hint"])
 
 
 def test_a_station_that_is_not_the_recipes_is_refused(submit: Submit) -> None:
@@ -181,9 +181,9 @@ def test_a_body_that_grows_too_large_is_refused_while_it_comes(line: Line) -> No
 
     headers = {"Idempotency-Key": "key-1", "Content-Type": "application/json"}
     with TestClient(line.app(max_upload_bytes=2000)) as client:
-        answer = client.post("/v1/inspections", headers=headers, content=endless())
+        answered = client.post("/v1/inspections", headers=headers, content=endless())
 
-    assert "brought over" in str(_problem(answer, 413, "frame-too-large")["detail"])
+    assert "brought over" in str(_problem(answered, 413, "frame-too-large")["detail"])
 
 
 @pytest.mark.parametrize(
@@ -204,9 +204,9 @@ def test_a_body_that_grows_too_large_is_refused_while_it_comes(line: Line) -> No
 )
 def test_every_error_is_a_problem_record(client: TestClient, method: str, path: str, status: int) -> None:
     """404, 405 and wrong parameters too: nothing answers in another shape."""
-    answer = client.request(method, path)
+    answered = client.request(method, path)
 
-    assert answer.status_code == status
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["mend"]
-    assert answer.json()["status"] == status
+    assert answered.status_code == status
+    assert answered.headers["Content-Type"] == "application/problem+json"
+    assert answered.json()["hint"]
+    assert answered.json()["status"] == status

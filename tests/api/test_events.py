@@ -17,10 +17,10 @@ Told = tuple[str, str, dict[str, str]]
 def _listening(client: httpx.Client, last_event_id: str | None = None) -> Iterator[Iterator[Told]]:
     """The events of an open stream as (id, kind, data)."""
     headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
-    with client.stream("GET", "/v1/events", headers=headers) as answer:
-        assert answer.status_code == 200
-        assert answer.headers["Content-Type"].startswith("text/event-stream")
-        yield _parsed(answer.iter_lines())
+    with client.stream("GET", "/v1/events", headers=headers) as answered:
+        assert answered.status_code == 200
+        assert answered.headers["Content-Type"].startswith("text/event-stream")
+        yield _parsed(answered.iter_lines())
 
 
 def _parsed(lines: Iterator[str]) -> Iterator[Told]:
@@ -53,10 +53,10 @@ def test_a_listener_hears_what_happens_and_resumes_where_it_stopped(served: http
 
 def test_a_wrong_event_id_is_refused(served: httpx.Client) -> None:
     """The header is checked before the stream begins, while an error can still be told."""
-    answer = served.get("/v1/events", headers={"Last-Event-ID": "yesterday"})
+    answered = served.get("/v1/events", headers={"Last-Event-ID": "yesterday"})
 
-    assert answer.status_code == 400
-    assert answer.json()["mend"]
+    assert answered.status_code == 400
+    assert answered.json()["hint"]
 
 
 def test_streams_are_bounded(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
@@ -76,5 +76,5 @@ def test_streams_are_bounded(monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
 
 
 def _is_seated(client: httpx.Client) -> bool:
-    with client.stream("GET", "/v1/events", headers={"Last-Event-ID": "0"}) as answer:
-        return answer.status_code == 200
+    with client.stream("GET", "/v1/events", headers={"Last-Event-ID": "0"}) as answered:
+        return answered.status_code == 200

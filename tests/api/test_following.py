@@ -6,8 +6,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from schemas.verdict import Decision
-from services.infra.archive import Archive
-from services.infra.ledger import MemoryLedger
+from services.infra.stores.archive import Archive
+from services.infra.stores.ledger import MemoryLedger
 from tests.api.conftest import Submit
 from tests.api.line import Line, encoded, picture, png
 
@@ -63,7 +63,7 @@ def test_the_image_is_found_in_the_store_then_in_the_archive(
     assert fresh.headers["Content-Type"] == archived.headers["Content-Type"] == "image/jpeg"
     assert dropped.status_code == 404
     assert dropped.json()["code"] == "frame-missing"
-    assert "retention" in dropped.json()["mend"]
+    assert "retention" in dropped.json()["hint"]
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_a_report_that_is_not_there_says_why(
     result_id = submit().json()["result_id"]
     if probability is not None:
         line.decide(probability)
-    answer = client.get(f"/v1/reports/{result_id}")
+    answered = client.get(f"/v1/reports/{result_id}")
 
-    assert answer.status_code == 404
-    assert why in answer.json()["detail"]
+    assert answered.status_code == 404
+    assert why in answered.json()["detail"]
 
 
 def test_results_come_newest_first_in_pages(submit: Submit, client: TestClient, line: Line) -> None:
@@ -93,12 +93,12 @@ def test_results_come_newest_first_in_pages(submit: Submit, client: TestClient, 
     seen: list[str] = []
     url: str | None = "/v1/results?limit=3&recipe=surface"
     while url is not None:
-        answer = client.get(url)
-        body = answer.json()
+        answered = client.get(url)
+        body = answered.json()
         assert len(body["results"]) <= 3
         seen += [row["verdict"]["part"]["part_id"] for row in body["results"]]
         url = body["next"]
-        assert answer.headers.get("Link") == (f'<{url}>; rel="next"' if url else None)
+        assert answered.headers.get("Link") == (f'<{url}>; rel="next"' if url else None)
 
     assert seen == [f"SN-{number}" for number in reversed(range(7))]
 
@@ -138,7 +138,7 @@ def test_results_are_narrowed(
 
 def test_the_database_away_does_not_hide_live_verdicts(submit: Submit, line: Line) -> None:
     """What the ledger knows is told; only what it has forgotten waits for the database."""
-    from services.infra.results import SqlResults
+    from services.infra.stores.results import SqlResults
 
     place = submit(data=png()).headers["Location"]
     line.decide(0.01)

@@ -9,7 +9,7 @@ import sys
 import httpx
 import pytest
 
-from services.infra.settings import PREFIX
+from services.infra.process.settings import PREFIX
 from tests.api.line import ROOT, Line
 from tests.conftest import WaitUntil
 
@@ -47,5 +47,5 @@ def test_a_wrong_setting_ends_it_with_the_mend() -> None:
 
     assert ended.returncode == 1
     assert "port" in ended.stderr.lower()
-    assert "mend:" in ended.stderr
+    assert "hint:" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -8,8 +8,8 @@ from fastapi.testclient import TestClient
 
 from schemas.report import Cause, Diagnosis
 from services.api.negotiation import best_match
-from services.infra.archive import Archive
-from services.infra.results import Signature
+from services.infra.stores.archive import Archive
+from services.infra.stores.results import Signature
 from tests.api.conftest import Submit
 from tests.api.line import DIAGNOSIS, Line, encoded, picture, png
 
@@ -52,13 +52,13 @@ def test_the_page_holds_what_an_auditor_asks_for(client: TestClient, reported: s
 
 def test_the_page_needs_nothing_from_elsewhere(client: TestClient, reported: str) -> None:
     """It is saved, mailed and printed without a network: image inside, no script, no link out."""
-    answer = client.get(reported, headers=HTML)
+    answered = client.get(reported, headers=HTML)
 
-    assert re.findall(r"""(?:src|href)=(?!["']data:)""", answer.text) == []
-    assert "<script" not in answer.text
-    assert "http:" not in answer.text
-    assert "https:" not in answer.text
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert re.findall(r"""(?:src|href)=(?!["']data:)""", answered.text) == []
+    assert "<script" not in answered.text
+    assert "http:" not in answered.text
+    assert "https:" not in answered.text
+    assert "default-src 'none'" in answered.headers["Content-Security-Policy"]
 
 
 def test_the_mark_of_a_draft_goes_with_the_signature(client: TestClient, line: Line, reported: str) -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from services.infra.results import Signature
+from services.infra.stores.results import Signature
 from tests.api.conftest import Submit
 from tests.api.line import Line
 
@@ -44,14 +44,14 @@ def kept(line: Line, report: str) -> Signature | None:
 def test_a_signed_report_has_no_watermark_and_names_who_signed(client: TestClient, report: str) -> None:
     """The answer is the signed report; page, inspection and list say the same from then on."""
     draft = client.get(report, headers=HTML).text
-    answer = client.post(f"{report}/signature", json=ADA)
+    answered = client.post(f"{report}/signature", json=ADA)
     page = client.get(report, headers=HTML).text
     signature = client.get(report.replace("reports", "inspections")).json()["signature"]
 
     assert "DRAFT" in draft
-    assert answer.status_code == HTTPStatus.OK
-    assert answer.json() == client.get(report).json()
-    assert answer.json()["state"] == "SIGNED"
+    assert answered.status_code == HTTPStatus.OK
+    assert answered.json() == client.get(report).json()
+    assert answered.json()["state"] == "SIGNED"
     assert "DRAFT" not in page
     assert 'class="watermark"' not in page
     assert "Signed by <b>Ada Lovelace</b>" in page
@@ -83,23 +83,23 @@ def test_another_signature_is_refused_and_the_first_stays(
     """409 says who signed, and what to do for a new report."""
     client.post(f"{report}/signature", json=ADA)
     signature = kept(line, report)
-    answer = client.post(f"{report}/signature", json=other)
+    answered = client.post(f"{report}/signature", json=other)
 
-    assert answer.status_code == HTTPStatus.CONFLICT
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["code"] == "already-signed"
-    assert "Ada Lovelace" in answer.json()["detail"]
-    assert answer.json()["mend"]
+    assert answered.status_code == HTTPStatus.CONFLICT
+    assert answered.headers["Content-Type"] == "application/problem+json"
+    assert answered.json()["code"] == "already-signed"
+    assert "Ada Lovelace" in answered.json()["detail"]
+    assert answered.json()["hint"]
     assert kept(line, report) == signature
 
 
 def test_an_unknown_part_cannot_be_signed(client: TestClient) -> None:
     """404, with where to look the id up."""
-    answer = client.post("/v1/reports/R-0/signature", json=ADA)
+    answered = client.post("/v1/reports/R-0/signature", json=ADA)
 
-    assert answer.status_code == HTTPStatus.NOT_FOUND
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert "GET /v1/results" in answer.json()["mend"]
+    assert answered.status_code == HTTPStatus.NOT_FOUND
+    assert answered.headers["Content-Type"] == "application/problem+json"
+    assert "GET /v1/results" in answered.json()["hint"]
 
 
 def _waiting(_: Line) -> None:
@@ -136,11 +136,11 @@ def test_a_part_without_a_filed_report_cannot_be_signed(
     """404 says how far the part has come; nothing is kept for later."""
     result_id = submit().json()["result_id"]
     come_so_far(line)
-    answer = client.post(f"/v1/reports/{result_id}/signature", json=ADA)
+    answered = client.post(f"/v1/reports/{result_id}/signature", json=ADA)
 
-    assert answer.status_code == HTTPStatus.NOT_FOUND
-    assert why in answer.json()["detail"]
-    assert answer.json()["mend"]
+    assert answered.status_code == HTTPStatus.NOT_FOUND
+    assert why in answered.json()["detail"]
+    assert answered.json()["hint"]
     assert client.get(f"/v1/inspections/{result_id}").json()["signature"] is None
 
 
@@ -186,15 +186,15 @@ def test_a_remark_with_html_is_shown_and_never_run(client: TestClient, report: s
 def test_a_signature_that_cannot_be_taken_is_refused(
     client: TestClient, line: Line, report: str, body: object, field: str
 ) -> None:
-    """422 names the field with its value and mend; the moment is not the caller's to say."""
-    answer = client.post(f"{report}/signature", json=body)
-    (error,) = answer.json()["errors"]
+    """422 names the field with its value and hint; the moment is not the caller's to say."""
+    answered = client.post(f"{report}/signature", json=body)
+    (error,) = answered.json()["errors"]
 
-    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answered.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert answered.headers["Content-Type"] == "application/problem+json"
     assert error["field"] == field
     assert ("value" in error) == (body != {})
-    assert error["mend"]
+    assert error["hint"]
     assert kept(line, report) is None
 
 
@@ -203,20 +203,20 @@ def test_a_signature_that_cannot_be_taken_is_refused(
 )
 def test_a_body_that_is_no_json_is_refused(client: TestClient, report: str, raw: bytes) -> None:
     """Broken, endless or half a character: it is said, and no stack trace."""
-    answer = client.post(f"{report}/signature", content=raw, headers=JSON)
+    answered = client.post(f"{report}/signature", content=raw, headers=JSON)
 
-    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
-    assert [error["field"] for error in answer.json()["errors"]] == ["body"]
+    assert answered.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert [error["field"] for error in answered.json()["errors"]] == ["body"]
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_a_page_of_another_site_cannot_sign(client: TestClient, line: Line, report: str, kind: str) -> None:
     """What a browser posts without asking the API first is not taken, even if it reads as JSON."""
-    answer = client.post(
+    answered = client.post(
         f"{report}/signature", content=b'{"signed_by": "Ada"}', headers={"Content-Type": kind}
     )
 
-    assert answer.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    assert answered.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     assert kept(line, report) is None
 
 
@@ -238,7 +238,9 @@ def test_of_people_who_sign_at_the_same_time_exactly_one_wins(
         for number in range(REPORTS):
             report = _filed(submit, line, f"key-{number}")
             answers = dict(zip(names, pool.map(sign, [report] * PEOPLE, names), strict=True))
-            refused = [answer for answer in answers.values() if answer.status_code == HTTPStatus.CONFLICT]
+            refused = [
+                answered for answered in answers.values() if answered.status_code == HTTPStatus.CONFLICT
+            ]
             signature = kept(line, report)
 
             assert signature is not None
@@ -246,7 +248,7 @@ def test_of_people_who_sign_at_the_same_time_exactly_one_wins(
                 signature.signed_by
             ]
             assert len(refused) == PEOPLE - 1
-            assert all(signature.signed_by in answer.json()["detail"] for answer in refused)
+            assert all(signature.signed_by in answered.json()["detail"] for answered in refused)
 
 
 def _filed(submit: Submit, line: Line, key: str) -> str:

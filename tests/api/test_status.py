@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from schemas.problem import Problem
 from schemas.verdict import Verdict
 from services.api.latencies import latencies
-from services.infra.ledger import RedisLedger
-from services.infra.names import Lane
-from services.infra.results import StoredResult
+from services.infra.process.names import Queue
+from services.infra.stores.ledger import RedisLedger
+from services.infra.stores.results import StoredResult
 from tests.api.conftest import Submit
 from tests.api.line import ENGINE, WORKER, Line
 from tests.conftest import FreshRedis
@@ -25,12 +25,12 @@ def test_the_status_tells_what_waits_and_who_works(submit: Submit, client: TestC
         submit(f"key-{number}")
     line.decide(0.93)
     line.store()
-    line.beat()
+    line.heartbeat()
     line.ledger.note_frame("camera-1", datetime.now(UTC), "accepted")
     line.ledger.count("frames_dropped", 2)
     status = client.get("/v1/status").json()
 
-    assert {queue["lane"]: queue["waiting"] for queue in status["queues"]} == {"inspect": 2, "diagnose": 1}
+    assert {queue["queue"]: queue["waiting"] for queue in status["queues"]} == {"inspect": 2, "diagnose": 1}
     assert status["queues"][0]["oldest_wait_seconds"] > 0
     assert [process["is_alive"] for process in status["processes"]] == [True]
     assert status["models"] == [{"name": "lynceus-starter", "digest": "ab" * 32, "device": "cpu"}]
@@ -42,12 +42,12 @@ def test_the_status_tells_what_waits_and_who_works(submit: Submit, client: TestC
 
 
 def test_bad_news_comes_first_and_in_words(submit: Submit, client: TestClient, line: Line) -> None:
-    """Without a worker the first sentence says so, and how to mend it."""
+    """Without a worker the first sentence says so, and how to fix it."""
     submit()
     alone = client.get("/v1/status").json()["in_words"]
-    line.beat(age_seconds=300)
+    line.heartbeat(age_seconds=300)
     silent = client.get("/v1/status").json()["in_words"]
-    line.beat()
+    line.heartbeat()
     well = client.get("/v1/status").json()["in_words"]
 
     assert "python -m worker" in alone[0]
@@ -59,12 +59,12 @@ def test_a_job_given_up_is_listed_with_its_reason(submit: Submit, client: TestCl
     """The dead-letter list holds the problem, and the status counts it."""
     result_id = submit().json()["result_id"]
     line.decide(0.93)
-    (entry,) = line.ledger.read(Lane.DIAGNOSE, WORKER, 1)
+    (entry,) = line.ledger.read(Queue.DIAGNOSE, WORKER, 1)
     problem = client.get("/v1/nothing").json()
-    line.ledger.bury(entry, Problem.model_validate(problem), None)
-    letters = client.get("/v1/dead-letters").json()["dead_letters"]
+    line.ledger.dead_letter(entry, Problem.model_validate(problem), None)
+    dead_letters = client.get("/v1/dead-letters").json()["dead_letters"]
 
-    assert [(letter["result_id"], letter["problem"]) for letter in letters] == [
+    assert [(letter["result_id"], letter["problem"]) for letter in dead_letters] == [
         (result_id, Problem.model_validate(problem).model_dump(mode="json"))
     ]
     assert client.get("/v1/status").json()["dead_letters"] == 1
@@ -74,9 +74,9 @@ def test_a_job_given_up_is_listed_with_its_reason(submit: Submit, client: TestCl
 def test_ready_needs_a_live_worker(client: TestClient, line: Line) -> None:
     """/healthz is about this process alone, /readyz about everything a verdict needs."""
     assert client.get("/healthz").status_code == 200
-    line.beat(age_seconds=300)
+    line.heartbeat(age_seconds=300)
     waiting = client.get("/readyz")
-    line.beat()
+    line.heartbeat()
     ready = client.get("/readyz")
 
     assert waiting.status_code == 503
@@ -88,23 +88,23 @@ def test_ready_needs_a_live_worker(client: TestClient, line: Line) -> None:
 def test_a_worker_that_cannot_go_on_is_not_ready(client: TestClient, line: Line) -> None:
     """It lives, but its engine does not come to an end: 503 with the reason, and the alarm on every page."""
     reason = "a step of the engine has lasted 301 s, longer than 300 s"
-    line.beat(fault=reason, engine=ENGINE)
-    answer = client.get("/readyz")
-    (error,) = answer.json()["errors"]
+    line.heartbeat(fault=reason, engine=ENGINE)
+    answered = client.get("/readyz")
+    (error,) = answered.json()["errors"]
 
-    assert answer.status_code == 503
+    assert answered.status_code == 503
     assert error["field"] == "worker"
     assert reason in error["detail"]
-    assert error["mend"]
+    assert error["hint"]
     assert f"worker-1@line cannot go on: {reason}" in client.get("/v1/status").json()["in_words"][0]
     assert reason in client.get("/").text
-    line.beat(kind="worker", engine=ENGINE)
+    line.heartbeat(kind="worker", engine=ENGINE)
     assert client.get("/readyz").status_code == 200
 
 
 def test_the_status_tells_in_words_what_the_engines_do(client: TestClient, line: Line) -> None:
     """Step, batch, waits, reuse, preemption and memory, for a person who does not read metrics."""
-    line.beat(engine=ENGINE)
+    line.heartbeat(engine=ENGINE)
     words = "\n".join(client.get("/v1/status").json()["in_words"])
 
     assert "takes 41 ms a step, 95 of 100 up to 60 ms, with 5.2 requests in each: 1234 tokens" in words
@@ -116,9 +116,9 @@ def test_the_status_tells_in_words_what_the_engines_do(client: TestClient, line:
 
 def test_the_dashboard_shows_each_engine(client: TestClient, line: Line) -> None:
     """One row for each priority of each worker; a silent worker's engine is not shown."""
-    line.beat(engine=ENGINE)
+    line.heartbeat(engine=ENGINE)
     page = client.get("/").text
-    line.beat(engine=ENGINE, age_seconds=300)
+    line.heartbeat(engine=ENGINE, age_seconds=300)
     silent = client.get("/").text
 
     assert "Engines" in page
@@ -138,7 +138,7 @@ def test_a_store_away_is_named_with_its_mend(line: Line, fresh_redis: FreshRedis
         health = client.get("/healthz")
 
     assert {error["field"] for error in ready["errors"]} == {"ledger", "worker"}
-    assert all(error["mend"] for error in ready["errors"])
+    assert all(error["hint"] for error in ready["errors"])
     assert page.status_code == status.status_code == 503
     assert "What to do" in page.text
     assert status.json()["code"] == "store-unavailable"
@@ -150,10 +150,10 @@ def test_prometheus_can_read_the_metrics(submit: Submit, client: TestClient, lin
     from prometheus_client.parser import text_string_to_metric_families
 
     submit()
-    line.beat()
+    line.heartbeat()
     families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
 
-    waiting = {sample.labels["lane"]: sample.value for sample in families["lynceus_waiting"].samples}
+    waiting = {sample.labels["queue"]: sample.value for sample in families["lynceus_waiting"].samples}
     assert waiting == {"inspect": 1.0, "diagnose": 0.0}
     assert families["lynceus_process_up"].samples[0].value == 1.0
     assert families["lynceus_worker_judges"].samples[0].value == 1.0
@@ -163,7 +163,7 @@ def test_prometheus_reads_the_engine_by_priority(client: TestClient, line: Line)
     """Each number of the engine's statistics is a family of its own, labelled by worker and priority."""
     from prometheus_client.parser import text_string_to_metric_families
 
-    line.beat(engine=ENGINE)
+    line.heartbeat(engine=ENGINE)
     families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
 
     def value(family: str, **labels: str) -> float:
@@ -186,14 +186,14 @@ def test_the_dashboard_shows_the_last_verdicts(submit: Submit, client: TestClien
     line.decide(0.93)
     line.diagnose()
     line.store()
-    answer = client.get("/")
+    answered = client.get("/")
 
-    assert answer.headers["Content-Type"].startswith("text/html")
-    assert f'href="/v1/reports/{result_id}"' in answer.text
-    assert f'src="/v1/inspections/{result_id}/image"' in answer.text
-    assert "SN-77" in answer.text
-    assert "http:" not in answer.text
-    assert "https:" not in answer.text
+    assert answered.headers["Content-Type"].startswith("text/html")
+    assert f'href="/v1/reports/{result_id}"' in answered.text
+    assert f'src="/v1/inspections/{result_id}/image"' in answered.text
+    assert "SN-77" in answered.text
+    assert "http:" not in answered.text
+    assert "https:" not in answered.text
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50))

@@ -1,4 +1,4 @@
-"""What a caller gets when it hands in a part: one job per key, and a mend for every mistake."""
+"""What a caller gets when it hands in a part: one job per key, and a hint for every mistake."""
 
 import asyncio
 import base64
@@ -13,24 +13,24 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from services.api.routers.inspections import result_id_of
-from services.infra.errors import FrameMissing
-from services.infra.frames import RedisFrames
-from services.infra.ledger import MemoryLedger
-from services.infra.names import Lane
-from services.infra.recipes import RecipeBook
+from services.infra.intake.recipes import RecipeBook
+from services.infra.process.errors import FrameMissing
+from services.infra.process.names import Queue
+from services.infra.stores.frames import RedisFrames
+from services.infra.stores.ledger import MemoryLedger
 from tests.api.conftest import Submit
 from tests.api.line import Line, encoded, form, png
 from tests.conftest import FreshRedis
 
 
 def test_an_image_becomes_a_waiting_job(submit: Submit, client: TestClient, line: Line) -> None:
-    """202 with the place to ask, a job in the lane, its image in the frame store, and the doorbell rung."""
-    answer = submit(lot_id="LOT-7", camera_id="camera-2")
+    """202 with the place to ask, a job in the queue, its image in the frame store, and the wake-up rung."""
+    answered = submit(lot_id="LOT-7", camera_id="camera-2")
 
-    assert answer.status_code == 202
-    body = answer.json()
-    assert answer.headers["Location"] == body["links"]["self"] == f"/v1/inspections/{body['result_id']}"
-    assert int(answer.headers["Retry-After"]) > 0
+    assert answered.status_code == 202
+    body = answered.json()
+    assert answered.headers["Location"] == body["links"]["self"] == f"/v1/inspections/{body['result_id']}"
+    assert int(answered.headers["Retry-After"]) > 0
     assert body["part"] == {
         "part_id": "SN-1",
         "lot_id": "LOT-7",
@@ -39,10 +39,10 @@ def test_an_image_becomes_a_waiting_job(submit: Submit, client: TestClient, line
         "recipe_id": "surface",
         "recipe_version": 1,
     }
-    assert line.ledger.waiting(Lane.INSPECT) == 1
+    assert line.ledger.waiting(Queue.INSPECT) == 1
     assert line.frames.get(body["result_id"]) == png()
-    assert line.doorbell.waiting == {Lane.INSPECT}
-    found = client.get(answer.headers["Location"])
+    assert line.wake_up.waiting == {Queue.INSPECT}
+    found = client.get(answered.headers["Location"])
     assert found.json()["stage"] == "waiting"
     assert "Retry-After" in found.headers
 
@@ -55,7 +55,7 @@ def test_json_with_base64_asks_for_the_same_as_a_form(submit: Submit, client: Te
 
     assert second.status_code == 202
     assert second.json() == first.json()
-    assert line.ledger.waiting(Lane.INSPECT) == 1
+    assert line.ledger.waiting(Queue.INSPECT) == 1
 
 
 def test_a_kept_image_is_inspected_again_by_reference(submit: Submit, client: TestClient, line: Line) -> None:
@@ -83,10 +83,10 @@ def test_a_reference_to_another_image_than_named_is_refused(submit: Submit, clie
         "frame_of": first["result_id"],
         "frame_digest": hashlib.sha256(b"another").hexdigest(),
     }
-    answer = client.post("/v1/inspections", headers={"Idempotency-Key": "key-2"}, json=body)
+    answered = client.post("/v1/inspections", headers={"Idempotency-Key": "key-2"}, json=body)
 
-    assert answer.status_code == 422
-    assert first["frame"]["digest"] in answer.json()["detail"]
+    assert answered.status_code == 422
+    assert first["frame"]["digest"] in answered.json()["detail"]
 
 
 def test_a_hundred_posts_with_one_key_make_one_job(line: Line) -> None:
@@ -101,9 +101,9 @@ def test_a_hundred_posts_with_one_key_make_one_job(line: Line) -> None:
 
     answers = asyncio.run(post_all())
 
-    assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.text for answer in answers}) == 1
-    assert line.ledger.waiting(Lane.INSPECT) == 1
+    assert {answered.status_code for answered in answers} == {202}
+    assert len({answered.text for answered in answers}) == 1
+    assert line.ledger.waiting(Queue.INSPECT) == 1
 
 
 @pytest.mark.parametrize(
@@ -116,19 +116,19 @@ def test_the_same_key_with_another_request_is_refused(
     submit()
     request = form("key-1")
     request["data"] |= change
-    answer = client.post("/v1/inspections", **request)
+    answered = client.post("/v1/inspections", **request)
 
-    assert answer.status_code == 422
-    assert answer.json()["code"] == "duplicate-conflict"
-    assert line.ledger.waiting(Lane.INSPECT) == 1
+    assert answered.status_code == 422
+    assert answered.json()["code"] == "duplicate-conflict"
+    assert line.ledger.waiting(Queue.INSPECT) == 1
 
 
 def test_the_same_key_with_another_image_is_refused(submit: Submit, line: Line) -> None:
     """422, and the image kept is the first one."""
     result_id = submit().json()["result_id"]
-    answer = submit(data=png(seed=1))
+    answered = submit(data=png(seed=1))
 
-    assert answer.status_code == 422
+    assert answered.status_code == 422
     assert line.frames.get(result_id) == png()
 
 
@@ -139,18 +139,18 @@ def test_a_key_whose_job_is_long_finished_is_refused(submit: Submit, line: Line)
     line.store()
     forgetful = replace(line, ledger=MemoryLedger())
     with TestClient(forgetful.app()) as client:
-        answer = client.post("/v1/inspections", **form("key-1", data=png(seed=9)))
+        answered = client.post("/v1/inspections", **form("key-1", data=png(seed=9)))
 
-    assert answer.status_code == 422
-    assert verdict.result_id in answer.json()["detail"]
+    assert answered.status_code == 422
+    assert verdict.result_id in answered.json()["detail"]
 
 
 def test_a_dark_frame_is_taken_and_marked_as_unusable(submit: Submit, line: Line) -> None:
     """The part exists and must end in a verdict, so the gate records it instead of refusing it."""
-    answer = submit(data=encoded(Image.new("RGB", (96, 80), (2, 2, 2))))
+    answered = submit(data=encoded(Image.new("RGB", (96, 80), (2, 2, 2))))
 
-    assert answer.status_code == 202
-    state = line.ledger.state(answer.json()["result_id"])
+    assert answered.status_code == 202
+    state = line.ledger.state(answered.json()["result_id"])
     assert state is not None
     assert state.job.unusable_reason is not None
     assert "dark" in state.job.unusable_reason
@@ -161,12 +161,12 @@ def test_a_full_frame_store_asks_to_come_back(line: Line, fresh_redis: FreshRedi
     frames = RedisFrames(fresh_redis(maxmemory="64mb", appendonly=False).url)
     full = replace(line, frames=frames)
     with TestClient(full.app(frames_high_water=0.001)) as client:
-        answer = client.post("/v1/inspections", **form("key-1"))
+        answered = client.post("/v1/inspections", **form("key-1"))
 
-    assert answer.status_code == 503
-    assert answer.json()["code"] == "store-full"
-    assert int(answer.headers["Retry-After"]) > 0
-    assert line.ledger.waiting(Lane.INSPECT) == 0
+    assert answered.status_code == 503
+    assert answered.json()["code"] == "store-full"
+    assert int(answered.headers["Retry-After"]) > 0
+    assert line.ledger.waiting(Queue.INSPECT) == 0
     with pytest.raises(FrameMissing):
         frames.get(result_id_of("key-1"))
 

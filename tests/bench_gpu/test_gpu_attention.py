@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from bench.gpu_attention import attention
-from bench.gpu_clock import WallClock
-from bench.gpu_network import random_network
-from bench.gpu_rows import Row, Rows, read_rows
-from bench.gpu_setting import SMALL, WINDOW_BITS, Setting
+from bench.gpu.attention import attention
+from bench.gpu.clock import WallClock
+from bench.gpu.network import random_network
+from bench.gpu.rows import Row, Rows, read_rows
+from bench.gpu.setting import SMALL, WINDOW_BITS, Setting
 
 
 def shares(folder: Path, *backends: SDPBackend) -> list[Row]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from bench.gpu_clock import CYCLES, WARM_UP, EventClock, clock_of
+from bench.gpu.clock import CYCLES, WARM_UP, EventClock, clock_of
 
 Call = Callable[[int], None]
 

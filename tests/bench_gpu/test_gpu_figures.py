@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.gpu_correctness import Check, differing
-from bench.gpu_rows import Row, Rows, Spread, Status, read_rows
-from bench.gpu_table import table
-from bench.gpu_targets import GEMV_BANDWIDTH, NOT_MEASURED, TARGETS, VERDICT_TIME, WRONG, target_table
+from bench.gpu.correctness import Check, differing
+from bench.gpu.rows import Row, Rows, Spread, Status, read_rows
+from bench.gpu.table import table
+from bench.gpu.targets import GEMV_BANDWIDTH, NOT_MEASURED, TARGETS, VERDICT_TIME, WRONG, target_table
 
 
 def test_a_row_is_on_disk_as_soon_as_it_is_known(tmp_path: Path) -> None:

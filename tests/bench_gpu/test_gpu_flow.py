@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import gpu
-from bench.full_size_layout import CONFIG, formats_of
-from bench.gpu_clock import WallClock
-from bench.gpu_correctness import TOKENS, parts
-from bench.gpu_kernels import decoded
-from bench.gpu_network import TINY, random_network, weight_bytes
-from bench.gpu_process import SECTIONS
-from bench.gpu_rows import Rows, read_rows
-from bench.gpu_setting import SMALL, WINDOW_BITS, Setting
+from bench.full_size.layout import CONFIG, formats_of
+from bench.gpu import __main__ as gpu
+from bench.gpu.clock import WallClock
+from bench.gpu.correctness import TOKENS, parts
+from bench.gpu.kernels import decoded
+from bench.gpu.network import TINY, random_network, weight_bytes
+from bench.gpu.process import SECTIONS
+from bench.gpu.rows import Rows, read_rows
+from bench.gpu.setting import SMALL, WINDOW_BITS, Setting
 from engine.kernels.cuda.support import Fault
 from engine.model.checkpoint import placed
 from engine.model.config import ModelConfig

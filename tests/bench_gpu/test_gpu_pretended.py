@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import gpu_correctness, gpu_correctness_steps, gpu_kernels, gpu_model
-from bench.gpu_clock import WallClock, Work
-from bench.gpu_rows import Row, Rows, Spread, Status, read_rows
-from bench.gpu_section import SECTIONS, measure
-from bench.gpu_setting import FULL, SMALL, Setting
-from bench.gpu_targets import (
+from bench.gpu import correctness as gpu_correctness
+from bench.gpu import correctness_steps as gpu_correctness_steps
+from bench.gpu import kernels as gpu_kernels
+from bench.gpu import model as gpu_model
+from bench.gpu.clock import WallClock, Work
+from bench.gpu.rows import Row, Rows, Spread, Status, read_rows
+from bench.gpu.section import SECTIONS, measure
+from bench.gpu.setting import FULL, SMALL, Setting
+from bench.gpu.targets import (
     DISPATCH_SHARE,
     GEMM_BASELINE,
     GEMM_PEAK,

@@ -13,13 +13,15 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 
-from bench import gpu, gpu_process, gpu_section
-from bench.gpu_clock import WallClock
-from bench.gpu_process import Ended, Section, Trial, last_begun, measured, run
-from bench.gpu_rows import Row, Rows, Status, read_rows
-from bench.gpu_section import LOST, NO_TIME, measure
-from bench.gpu_setting import SMALL, Part, Setting
-from bench.gpu_targets import GEMV_BANDWIDTH, WEIGHTS, WRONG
+from bench.gpu import __main__ as gpu
+from bench.gpu import process as gpu_process
+from bench.gpu import section as gpu_section
+from bench.gpu.clock import WallClock
+from bench.gpu.process import Ended, Section, Trial, last_begun, measured, run
+from bench.gpu.rows import Row, Rows, Status, read_rows
+from bench.gpu.section import LOST, NO_TIME, measure
+from bench.gpu.setting import SMALL, Part, Setting
+from bench.gpu.targets import GEMV_BANDWIDTH, WEIGHTS, WRONG
 from tests.conftest import WaitUntil
 from tests.repository import ROOT
 
@@ -65,7 +67,7 @@ def rented(folder: Path) -> Path:
 
 @pytest.mark.timeout(240)  # all of it, twice as slow where others compute
 def test_it_runs_as_a_path_with_nothing_but_the_allowed_packages(tmp_path: Path) -> None:
-    """As on a rented machine: `python bench/gpu.py`, from anywhere, where our other packages are not."""
+    """As on a rented machine: `python bench/gpu/__main__.py`, from anywhere, where our other packages are not."""
     python = rented(tmp_path / "environment")
     absent = "; ".join(f"assert find_spec({name!r}) is None, {name!r}" for name in ABSENT)
     subprocess.run([python, "-c", f"from importlib.util import find_spec; {absent}"], check=True)

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import gpu_correctness_steps as steps
-from bench import gpu_kernels
-from bench.gpu_clock import WallClock
-from bench.gpu_correctness import Check, differing
-from bench.gpu_kernels import GEMV, Layer, Limits, Recorder
-from bench.gpu_rows import Rows, Status, read_rows
-from bench.gpu_setting import SMALL, Setting
-from bench.gpu_targets import DISPATCH_SHARE, GEMM_BASELINE, GEMM_PEAK, GEMV_BANDWIDTH
+from bench.gpu import correctness_steps as steps
+from bench.gpu import kernels as gpu_kernels
+from bench.gpu.clock import WallClock
+from bench.gpu.correctness import Check, differing
+from bench.gpu.kernels import GEMV, Layer, Limits, Recorder
+from bench.gpu.rows import Rows, Status, read_rows
+from bench.gpu.setting import SMALL, Setting
+from bench.gpu.targets import DISPATCH_SHARE, GEMM_BASELINE, GEMM_PEAK, GEMV_BANDWIDTH
 from engine.kernels.cuda import handles, ops
 from tests.engine.kernels.cuda_shim.harness import Shim
 from tests.engine.kernels.cuda_shim.launcher import OnShim

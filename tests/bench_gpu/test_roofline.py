@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench import roofline, roofline_around
-from bench.roofline_devices import DEVICES, Floor, Work
+from bench.paper import roofline, roofline_around
+from bench.paper.roofline_devices import DEVICES, Floor, Work
 from engine.kernels.cuda.faces import KERNELS
 from engine.kernels.cuda.launches import SOURCES, Routed
 from tests.repository import ROOT
@@ -12,7 +12,7 @@ H100 = next(device for device in DEVICES if device.name.startswith("H100"))
 
 
 def test_the_page_is_what_the_script_writes() -> None:
-    """Mend it with `python -m bench.roofline > docs/roofline.md`."""
+    """Hint it with `python -m bench.paper.roofline > docs/roofline.md`."""
     assert (ROOT / "docs" / "roofline.md").read_text(encoding="utf-8") == roofline.page()
 
 

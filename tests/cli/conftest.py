@@ -13,10 +13,10 @@ import pytest
 
 from services.cli import main
 from services.cli.client import ApiClient
+from services.cli.local.processes import Supervisor
+from services.cli.local.readiness import wait_until_answering
+from services.cli.local.stack import Stack, StackOptions, free_port
 from services.cli.places import CHECKPOINT, PROJECT_ROOT, RECIPES, SOURCES_FILE
-from services.cli.processes import Supervisor
-from services.cli.readiness import wait_until_answering
-from services.cli.stack import Stack, StackOptions, free_port
 
 
 @dataclass(frozen=True)

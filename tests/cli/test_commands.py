@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from schemas.report import ReportState
-from services.cli.claim import claimed
 from services.cli.client import ApiClient
+from services.cli.local.folder_lock import claimed
 from services.cli.places import RECIPES, SAMPLES
-from services.infra.results import SqlResults
+from services.infra.stores.results import SqlResults
 from tests.cli.conftest import Lynceus, Told
 from tests.infra.samples import report, verdict
 
@@ -37,7 +37,7 @@ def test_the_doctor_says_how_to_get_a_checkpoint(lynceus: Lynceus, tmp_path: Pat
 
     assert_told(result, "checks-failed", "checkpoint")
     assert "config.json is missing" in result.output
-    assert "mend:" in result.output
+    assert "hint:" in result.output
     assert all(f"ok   {name}" in result.output for name in ("Python", "torch", "Redis", "recipes"))
 
 
@@ -72,10 +72,10 @@ def test_a_file_that_is_not_there_is_named(lynceus: Lynceus) -> None:
 def test_a_file_that_is_no_image_is_refused(
     lynceus: Lynceus, api_url: str, tmp_path: Path, content: bytes, code: str
 ) -> None:
-    """The API's own problem is shown, with its mend."""
+    """The API's own problem is shown, with its hint."""
     (tmp_path / "part.png").write_bytes(content)
 
-    assert_told(lynceus("submit", "part.png", "--recipe", "surface", "--api", api_url), code, "mend:")
+    assert_told(lynceus("submit", "part.png", "--recipe", "surface", "--api", api_url), code, "hint:")
 
 
 def test_a_truncated_picture_is_refused(lynceus: Lynceus, api_url: str, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_truncated_picture_is_refused(lynceus: Lynceus, api_url: str, tmp_path
 
 
 def test_an_unknown_recipe_is_refused_with_those_there_are(lynceus: Lynceus, api_url: str) -> None:
-    """The mend lists what could have been meant."""
+    """The hint lists what could have been meant."""
     picture = next((SAMPLES / "surface").iterdir())
 
     result = lynceus("submit", str(picture), "--recipe", "surfaces", "--api", api_url)
@@ -117,7 +117,7 @@ def test_status_says_that_no_worker_lives(lynceus: Lynceus, api_url: str) -> Non
 
 def test_a_report_that_is_not_there_is_said_so(lynceus: Lynceus, api_url: str) -> None:
     """An id that nobody knows."""
-    assert_told(lynceus("report", "unknown-id", "--api", api_url), "not-found", "mend:")
+    assert_told(lynceus("report", "unknown-id", "--api", api_url), "not-found", "hint:")
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_second_name_under_a_report_is_refused(lynceus: Lynceus, api_url: str,
     with ApiClient(api_url) as client:
         page = client.report_page(filed)
 
-    assert_told(result, "already-signed", "Ada Lovelace", "mend:")
+    assert_told(result, "already-signed", "Ada Lovelace", "hint:")
     assert result.output == ""
     assert "Signed by <b>Ada Lovelace</b>" in page
     assert "Bob" not in page
@@ -167,13 +167,13 @@ def test_a_name_that_cannot_stand_on_a_page_is_refused(
     with ApiClient(api_url) as client:
         state = client.report(filed).state
 
-    assert_told(result, "request-invalid", "mend:")
+    assert_told(result, "request-invalid", "hint:")
     assert state is ReportState.DRAFT
 
 
 def test_an_unknown_report_cannot_be_signed(lynceus: Lynceus, api_url: str) -> None:
     """An id that nobody knows, and where to look it up."""
-    assert_told(lynceus("sign", "unknown-id", "--name", "Ada", "--api", api_url), "not-found", "mend:")
+    assert_told(lynceus("sign", "unknown-id", "--name", "Ada", "--api", api_url), "not-found", "hint:")
 
 
 def test_two_demos_do_not_work_in_one_folder(lynceus: Lynceus, tmp_path: Path) -> None:

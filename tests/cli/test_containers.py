@@ -8,10 +8,10 @@ import yaml
 
 from services.cli.places import PROJECT_ROOT, RECIPES, SOURCES_FILE
 from services.gateway.sources import load_sources
-from services.infra.recipes import RecipeBook
-from services.infra.settings import PREFIX, SETTINGS_CLASSES
+from services.infra.intake.recipes import RecipeBook
+from services.infra.process.settings import PREFIX, SETTINGS_CLASSES
 
-OURS = {"gateway", "api", "worker", "clerk"}
+OURS = {"gateway", "api", "worker", "result-writer"}
 STORES = {"ledger", "frames", "database"}
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.demo.samples import load_samples
+from services.cli.demo.summary import Summary
 from services.cli.places import SAMPLES
-from services.cli.samples import load_samples
-from services.cli.summary import Summary
 from tests.cli.conftest import StartLynceus, running_in
 from tests.conftest import WaitUntil
 
@@ -37,7 +37,9 @@ def test_every_sample_gets_its_verdict_and_every_escalated_one_its_report(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
-@pytest.mark.parametrize("moment", ["clerk.log", "gateway.log"], ids=["while-starting", "while-inspecting"])
+@pytest.mark.parametrize(
+    "moment", ["result-writer.log", "gateway.log"], ids=["while-starting", "while-inspecting"]
+)
 def test_an_interrupted_demo_leaves_nothing_running(
     start_lynceus: StartLynceus,
     own_directory: Path,

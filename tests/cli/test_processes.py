@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.processes import ManagedProcess, Supervisor, deferred_interrupts, interruptible, log_tail
+from services.cli.local.processes import (
+    ManagedProcess,
+    Supervisor,
+    deferred_interrupts,
+    interruptible,
+    log_tail,
+)
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
 WITH_CHILD = (
@@ -59,7 +65,7 @@ def test_a_process_deaf_to_sigterm_is_killed(
     tmp_path: Path, wait_until: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the grace period SIGKILL follows."""
-    monkeypatch.setattr("services.cli.processes.STOP_SECONDS", 0.2)
+    monkeypatch.setattr("services.cli.local.processes.STOP_SECONDS", 0.2)
     with Supervisor() as supervisor:
         deaf = process(tmp_path, "deaf", DEAF)
         supervisor.start(deaf)

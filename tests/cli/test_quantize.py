@@ -19,8 +19,8 @@ from engine import CheckpointInvalid
 from engine.compression import Progress
 from engine.model import load
 from engine.model.tensors import StoredTensors, digest_of
+from services.cli.commands.quantize_progress import shown
 from services.cli.places import PROJECT_ROOT, SAMPLES
-from services.cli.quantizing import shown
 from tests.cli.conftest import Lynceus
 from tests.conftest import WaitUntil
 from tests.engine.compression.conftest import SHAPE
@@ -126,7 +126,7 @@ def test_the_report_has_an_error_for_every_tensor_and_the_sources_digest(source:
 def test_a_number_without_a_format_is_refused(
     lynceus: Lynceus, source: Path, options: tuple[str, ...], word: str
 ) -> None:
-    """The mend lists what may be chosen, and nothing was written."""
+    """The hint lists what may be chosen, and nothing was written."""
     told = lynceus("quantize", str(source), "target", *options)
 
     assert told.exit_code == 1

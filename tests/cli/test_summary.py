@@ -14,10 +14,10 @@ from schemas import (
     Verdict,
     Versions,
 )
+from services.cli.demo.samples import Sample
+from services.cli.demo.summary import Outcome, summarise
 from services.cli.places import RECIPES
-from services.cli.samples import Sample
-from services.cli.summary import Outcome, summarise
-from services.infra.recipes import load_recipe
+from services.infra.intake.recipes import load_recipe
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DIGEST = "0" * 64

@@ -9,8 +9,8 @@ import pytest
 
 from services.cli.client import ApiClient
 from services.cli.errors import ApiUnreachable
+from services.cli.local.stack import free_port
 from services.cli.places import RECIPES, SAMPLES
-from services.cli.stack import free_port
 from tests.cli.conftest import Lynceus, StartLynceus
 from tests.conftest import WaitUntil
 
@@ -67,7 +67,7 @@ def test_a_killed_process_comes_back_and_parts_get_verdicts_again(
 
 
 def test_a_taken_port_is_said_before_anything_starts(lynceus: Lynceus, api_url: str, tmp_path: Path) -> None:
-    """The port of a running API: nothing is written, and the mend names the option."""
+    """The port of a running API: nothing is written, and the hint names the option."""
     told = lynceus("up", "--port", api_url.rpartition(":")[2], "--directory", str(tmp_path / "own"))
 
     assert told.exit_code == 1

@@ -15,9 +15,9 @@ from engine.serving.prompts import EncodedPrompt
 class Alone:
     """A prompt and what follows it, in a pool of its own; `last` `[V]` are the newest token's logits."""
 
-    def __init__(self, network: ErnieVL, prompt: EncodedPrompt, room: int) -> None:
+    def __init__(self, network: ErnieVL, prompt: EncodedPrompt, capacity: int) -> None:
         """Compute the prompt in one piece, with room for so many more tokens."""
-        blocks = blocks_for(prompt.length + room)
+        blocks = blocks_for(prompt.length + capacity)
         self._network = network
         self._pool = KVPool(network.config.text, 1 + blocks, network.dtype, network.device)
         self._table = list(range(1, 1 + blocks))

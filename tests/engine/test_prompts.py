@@ -106,7 +106,7 @@ def test_a_video_is_refused_with_a_clear_error(engine: Engine) -> None:
     video = Image(np.zeros((4, 56, 56, 3), np.uint8))
     fault = engine.score(Prompt(("Inspect.", video)), ["good", "pit"]).exception(30)
     assert isinstance(fault, ImageInvalid)
-    assert "video" in fault.mend
+    assert "video" in fault.hint
 
 
 def test_a_template_that_loses_an_image_is_refused() -> None:
@@ -144,7 +144,7 @@ def test_a_missing_tokenizer_says_how_to_get_it(copy: Path) -> None:
     with pytest.raises(CheckpointInvalid) as caught:
         Tokenizer(copy)
     assert "tokenizer.json is missing" in caught.value.detail
-    assert "transformers" in caught.value.mend
+    assert "transformers" in caught.value.hint
 
 
 @pytest.mark.parametrize(

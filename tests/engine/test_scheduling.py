@@ -12,6 +12,7 @@ import torch
 
 from engine import (
     CacheCorrupt,
+    Capacity,
     CheckpointInvalid,
     Completion,
     ComputationFailed,
@@ -24,7 +25,6 @@ from engine import (
     OutOfMemory,
     Priority,
     Prompt,
-    Room,
     Sampling,
     Scores,
 )
@@ -249,7 +249,7 @@ def test_a_fault_in_one_answer_is_nobody_elses(own_engine: Engine, monkeypatch: 
 
 
 def test_the_device_is_found_or_refused(engine: Engine, tiny_checkpoint: Path) -> None:
-    """What `auto` chose is said; what is not there is an error with a mend."""
+    """What `auto` chose is said; what is not there is an error with a hint."""
     assert engine.info.device == "cpu"
     assert engine.info.dtype == "float32"
     missing = f"cuda:{torch.cuda.device_count()}"
@@ -294,15 +294,15 @@ def test_numbers_that_leave_nothing_to_compute_with_are_refused(tiny_checkpoint:
 
 def test_room_shrinks_with_what_is_unfinished(own_engine: Engine) -> None:
     """Two batches fit; more are taken, and only wait."""
-    empty = own_engine.room()
+    empty = own_engine.capacity()
     report, gate = _held(own_engine)
     waiting = [own_engine.generate(QUESTION, Sampling(max_tokens=3)) for _ in range(empty.reports)]
-    assert own_engine.room() == Room(verdicts=empty.verdicts, reports=0)
+    assert own_engine.capacity() == Capacity(verdicts=empty.verdicts, reports=0)
     for future in (report, *waiting):
         future.cancel()
     gate.opened.set()
     own_engine.close()
-    assert own_engine.room() == empty
+    assert own_engine.capacity() == empty
 
 
 def test_the_accounts_of_the_cache_agree(own_engine: Engine) -> None:

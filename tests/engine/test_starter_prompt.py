@@ -8,11 +8,11 @@ from engine import Image, Prompt
 from engine.model.config import ModelConfig
 from engine.serving.choices import choice_trie
 from engine.serving.prompts import PromptEncoder
-from engine.training.examples import Example, ExampleMaker
-from engine.training.samples import Sample
-from engine.training.starter import starter_config, starter_images, write_configs
-from engine.training.targets import diagnose_text, inspect_text
-from engine.training.vocabulary import build_tokenizer, train_tokenizer
+from starter.examples import Example, ExampleMaker
+from starter.pictures.samples import Sample
+from starter.pictures.targets import diagnose_text, inspect_text
+from starter.pictures.vocabulary import build_tokenizer, train_tokenizer
+from starter.starter import starter_config, starter_images, write_configs
 from tests.engine.tiny import random_pixels
 
 SAMPLE = Sample(

@@ -17,8 +17,8 @@ from engine.serving.reasoning import Marks, Writer
 from engine.serving.requests import OutputPart
 from engine.serving.sampler import Sampler
 from engine.serving.text import TextDecoder
-from engine.training.vocabulary import train_tokenizer
 from schemas.report import Diagnosis
+from starter.pictures.vocabulary import train_tokenizer
 from tests.engine.tiny import (
     byte_fallback_tokenizer,
     byte_level_tokenizer,

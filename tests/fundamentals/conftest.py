@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 
 from engine import Engine, EngineConfig
-from services.infra.archive import Archive
-from services.infra.doorbell import MemoryDoorbell
-from services.infra.frames import RedisFrames
-from services.infra.ledger import JobState, RedisLedger
-from services.infra.names import Lane
-from services.infra.recipes import RecipeBook
-from services.infra.redis_server import RedisServer
-from services.infra.results import SqlResults
-from services.infra.submission import Submission, SubmissionRequest
-from worker.claims import Claims
-from worker.clerk import Clerk
+from services.infra.intake.recipes import RecipeBook
+from services.infra.intake.submission import Submission, SubmissionRequest
+from services.infra.local_redis.server import RedisServer
+from services.infra.process.names import Queue
+from services.infra.stores.archive import Archive
+from services.infra.stores.frames import RedisFrames
+from services.infra.stores.ledger import JobState, RedisLedger
+from services.infra.stores.results import SqlResults
+from services.infra.stores.wake_up import MemoryWakeUp
+from worker.context import WorkerContext
 from worker.golden import GoldenShelf
+from worker.leases import Leases
 from worker.progress import Progress
-from worker.shift import Shift
-from worker.station import Station
+from worker.result_writer import ResultWriter
+from worker.work_loop import WorkLoop
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
@@ -31,7 +31,7 @@ SAMPLES = ROOT / "samples"
 
 @dataclass
 class Line:
-    """A production line's inspection: a door, a worker and a clerk."""
+    """A production line's inspection: a door, a worker and a result writer."""
 
     ledger: RedisLedger
     frames: RedisFrames
@@ -54,23 +54,23 @@ class Line:
             camera_id="camera-1",
             deadline_ms=deadline_ms,
         )
-        door = Submission(self.ledger, self.frames, MemoryDoorbell(), self.recipes)
+        door = Submission(self.ledger, self.frames, MemoryWakeUp(), self.recipes)
         return door.accept(request, data).job.result_id
 
     def work(self) -> None:
         """One shift of a worker: until nothing waits."""
-        Shift(self._station("worker-1")).run(Lane.INSPECT)
+        WorkLoop(self._station("worker-1")).run(Queue.INSPECT)
 
     def file(self) -> None:
-        """One round of the clerk."""
-        Clerk(
-            consumer="clerk-1",
+        """One round of the result writer."""
+        ResultWriter(
+            consumer="result-writer-1",
             ledger=self.ledger,
             frames=self.frames,
             results=self.results,
             recipes=self.recipes,
             archive=self.archive,
-            progress=Progress(name="clerk-1", kind="clerk", code_version="0"),
+            progress=Progress(name="result-writer-1", kind="result-writer", code_version="0"),
             batch_size=16,
         ).tick()
 
@@ -80,17 +80,17 @@ class Line:
         assert state is not None
         return state
 
-    def _station(self, consumer: str) -> Station:
-        return Station(
+    def _station(self, consumer: str) -> WorkerContext:
+        return WorkerContext(
             consumer=consumer,
-            lanes=tuple(Lane),
+            queues=tuple(Queue),
             ledger=self.ledger,
             frames=self.frames,
             recipes=self.recipes,
             golden=GoldenShelf(self.recipes),
-            bell=MemoryDoorbell(),
+            wake_up=MemoryWakeUp(),
             engine=self.engine,
-            claims=Claims(self.ledger, consumer, 30_000),
+            leases=Leases(self.ledger, consumer, 30_000),
             progress=Progress(name=consumer, kind="worker", code_version="0"),
             stop=threading.Event(),
             reports_at_once=8,

@@ -1,7 +1,7 @@
 """What is held back is thought through and written up."""
 
 from schemas import Decision, ReportState
-from services.infra.ledger import Stage
+from services.infra.stores.ledger import Stage
 from tests.fundamentals.conftest import Line
 
 

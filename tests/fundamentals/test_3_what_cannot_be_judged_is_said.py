@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from schemas import Decision
-from services.infra import images
-from services.infra.errors import DuplicateConflict, LynceusError, UnknownRecipe
+from services.infra.intake import images
+from services.infra.process.errors import DuplicateConflict, LynceusError, UnknownRecipe
 from tests.fundamentals.conftest import SAMPLES, Line
 
 
@@ -38,16 +38,16 @@ def test_a_dark_frame_is_not_judged(line: Line) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"not an image", (SAMPLES / "surface/SF-001.png").read_bytes()[:2000]])
 def test_what_is_no_whole_image_is_refused_at_the_door(line: Line, data: bytes) -> None:
-    """The error says what is wrong and how to mend it; nothing was accepted."""
+    """The error says what is wrong and how to fix it; nothing was accepted."""
     with pytest.raises(LynceusError) as refused:
         line.submit_bytes(data, "surface", "broken")
 
-    assert refused.value.problem().mend
+    assert refused.value.problem().hint
     assert line.ledger.state("broken") is None
 
 
 def test_an_unknown_recipe_is_refused_with_those_there_are(line: Line) -> None:
-    """The mend names what could have been meant."""
+    """The hint names what could have been meant."""
     with pytest.raises(UnknownRecipe, match="surface"):
         line.submit_bytes((SAMPLES / "surface/SF-001.png").read_bytes(), "surfaces", "part-1")
 

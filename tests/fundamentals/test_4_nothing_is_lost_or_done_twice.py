@@ -1,9 +1,9 @@
 """Whatever happens in between, a part ends once."""
 
 from schemas import Decision
-from services.infra.ledger import RedisLedger
-from services.infra.names import Lane
-from services.infra.redis_server import RedisServer
+from services.infra.local_redis.server import RedisServer
+from services.infra.process.names import Queue
+from services.infra.stores.ledger import RedisLedger
 from tests.fundamentals.conftest import Line
 
 
@@ -12,14 +12,14 @@ def test_the_same_request_twice_is_one_inspection(line: Line) -> None:
     first, second = line.submit("surface/SF-003.png"), line.submit("surface/SF-003.png")
 
     assert first == second
-    assert line.ledger.waiting(Lane.INSPECT) == 1
+    assert line.ledger.waiting(Queue.INSPECT) == 1
 
 
 def test_another_worker_takes_over_what_a_dead_one_left(line: Line, ledger_redis: RedisServer) -> None:
     """Read but never committed: after the claim time the part goes to the next worker that looks."""
     result_id = line.submit("surface/SF-002.png")
-    assert len(line.ledger.read(Lane.INSPECT, "worker-that-dies", 8)) == 1
-    line.ledger = RedisLedger(ledger_redis.url, claim_idle_ms=0)
+    assert len(line.ledger.read(Queue.INSPECT, "worker-that-dies", 8)) == 1
+    line.ledger = RedisLedger(ledger_redis.url, lease_ms=0)
 
     line.work()
 
@@ -28,7 +28,7 @@ def test_another_worker_takes_over_what_a_dead_one_left(line: Line, ledger_redis
     assert verdict.decision is Decision.REJECT
 
 
-def test_the_clerk_files_each_result_once_and_puts_its_pixels_away(line: Line) -> None:
+def test_the_result_writer_files_each_result_once_and_puts_its_pixels_away(line: Line) -> None:
     """A rejected part's picture is archived, an accepted one's dropped; the frame store ends empty."""
     bad, good = line.submit("surface/SF-002.png"), line.submit("surface/SF-003.png")
     line.work()

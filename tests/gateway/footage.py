@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.infra.images import decode
+from services.infra.intake.images import decode
 
 RED = (200, 20, 20)
 """What the camera sees, as RGB."""

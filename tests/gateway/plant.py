@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from schemas.job import InspectionJob
+from services.gateway.dead_letters import DeadLetters
 from services.gateway.health import Health
 from services.gateway.intake import Intake
-from services.gateway.letters import Letters
 from services.gateway.loop import Camera, GatewayLoop, Shared
 from services.gateway.main import make_source
 from services.gateway.source import SourceFrame
 from services.gateway.sources import FolderConfig, SourceConfig
-from services.infra.doorbell import Doorbell
-from services.infra.frames import RedisFrames
-from services.infra.ledger_redis import RedisLedger
-from services.infra.names import Lane
-from services.infra.recipes import RecipeBook
-from services.infra.spool import Spool
-from services.infra.submission import Submission
+from services.infra.intake.recipes import RecipeBook
+from services.infra.intake.submission import Submission
+from services.infra.process.names import Queue
+from services.infra.stores.frames import RedisFrames
+from services.infra.stores.ledger.redis_ledger import RedisLedger
+from services.infra.stores.spool import Spool
+from services.infra.stores.wake_up import WakeUp
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = "surface"
@@ -66,7 +66,7 @@ class Plant:
     frames: RedisFrames
     spool: Spool
     health: Health
-    letters: Letters
+    dead_letters: DeadLetters
     recipes: RecipeBook
     intake: Intake
 
@@ -75,7 +75,7 @@ class Plant:
         """The gateway at work on these sources, stopped at the end of the block."""
         stop = Event()
         cameras = [Camera(config, make_source(config, self.health)) for config in configs]
-        shared = Shared(self.intake, self.ledger, self.recipes, self.health, self.letters)
+        shared = Shared(self.intake, self.ledger, self.recipes, self.health, self.dead_letters)
         loop = Thread(target=GatewayLoop(cameras, shared, stop).run)
         loop.start()
         try:
@@ -86,7 +86,7 @@ class Plant:
 
     def jobs(self) -> Sequence[InspectionJob]:
         """All jobs that wait, in the order a worker gets them; each is delivered once."""
-        entries = self.ledger.read(Lane.INSPECT, "worker-of-the-test", 1000)
+        entries = self.ledger.read(Queue.INSPECT, "worker-of-the-test", 1000)
         self.ledger.release(entries)
         return [entry.job for entry in entries if isinstance(entry.job, InspectionJob)]
 
@@ -98,7 +98,7 @@ class Plant:
 def make_plant(ledger_url: str, frames_url: str, folder: Path, spool_bytes: int = 100_000_000) -> Plant:
     """A gateway over two Redis servers, with its spool in a folder."""
     ledger, frames, recipes = RedisLedger(ledger_url), RedisFrames(frames_url), RecipeBook(ROOT / "recipes")
-    submission = Submission(ledger, frames, Doorbell(ledger_url), recipes, 0.85, 0.85)
-    spool, health, letters = Spool(folder / "spool", spool_bytes), Health(), Letters()
-    intake = Intake(submission, spool, health, letters)
-    return Plant(ledger, frames, spool, health, letters, recipes, intake)
+    submission = Submission(ledger, frames, WakeUp(ledger_url), recipes, 0.85, 0.85)
+    spool, health, dead_letters = Spool(folder / "spool", spool_bytes), Health(), DeadLetters()
+    intake = Intake(submission, spool, health, dead_letters)
+    return Plant(ledger, frames, spool, health, dead_letters, recipes, intake)

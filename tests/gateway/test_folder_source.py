@@ -125,7 +125,7 @@ def test_a_wrong_file_lies_in_rejected_beside_its_problem(
         letter = wait_until(lambda: next(iter(plant.ledger.dead_letters(1)), None), PATIENCE)
     problem = Problem.model_validate_json((folder / "rejected" / f"{name}.problem.json").read_text())
     assert problem.code == code
-    assert problem.mend
+    assert problem.hint
     assert [error.field for error in problem.errors] == ([field] if field else [])
     assert letter is not None
     assert letter.problem == problem

@@ -9,8 +9,8 @@ from redis import Redis
 from schemas.job import InspectionJob
 from services.gateway.health import Outcome
 from services.gateway.intake import result_id
-from services.infra.errors import BadRequest, FrameTruncated, StoreFull, UnknownRecipe
-from services.infra.redis_server import RedisServer
+from services.infra.local_redis.server import RedisServer
+from services.infra.process.errors import BadRequest, FrameTruncated, StoreFull, UnknownRecipe
 from tests.conftest import FreshRedis
 from tests.gateway.plant import Plant, folder_config, frame, make_plant, png
 
@@ -84,7 +84,7 @@ def test_a_store_that_fills_up_behind_a_remembered_answer_loses_nothing(
     full: str, fresh_redis: FreshRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gateway believes that there is room; the store refuses, and the frame waits on disk for it."""
-    monkeypatch.setattr("services.infra.room.ROOM_SECONDS", 3600.0)
+    monkeypatch.setattr("services.infra.intake.capacity.CAPACITY_SECONDS", 3600.0)
     servers = {"ledger": fresh_redis(), "frames": fresh_redis()}
     plant = make_plant(servers["ledger"].url, servers["frames"].url, tmp_path)
     camera = folder_config(tmp_path)
@@ -147,7 +147,7 @@ def test_a_spooled_frame_whose_id_was_used_otherwise_is_set_aside(
     assert plant.intake.drain(Event()) is True
     assert plant.jobs() == [first, behind]
     assert plant.spool.refused_count == 1
-    plant.letters.send(plant.ledger)
+    plant.dead_letters.send(plant.ledger)
     (letter,) = plant.ledger.dead_letters(10)
     assert letter.problem.code == "duplicate-conflict"
     assert InspectionJob.model_validate_json(letter.payload).part.part_id == "SN-9"

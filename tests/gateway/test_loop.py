@@ -6,7 +6,7 @@ import pytest
 
 from services.gateway.health import Outcome
 from services.gateway.sources import VideoFileConfig
-from services.infra.redis_server import RedisServer
+from services.infra.local_redis.server import RedisServer
 from tests.conftest import FreshRedis, WaitUntil
 from tests.gateway.footage import network_camera
 from tests.gateway.plant import PATIENCE, RECIPE, folder_config, make_plant, png
@@ -90,5 +90,5 @@ def test_health_tells_counters_and_the_last_frame_of_each_camera(
     assert plant.ledger.counters() == {"gateway.accepted": 3, "camera.cam-1.accepted": 3}
     (last,) = plant.ledger.last_frames()
     assert (last.camera_id, last.outcome) == ("cam-1", "accepted")
-    (beat,) = plant.ledger.heartbeats()
-    assert (beat.kind, beat.finished, beat.failures) == ("gateway", 3, 0)
+    (heartbeat,) = plant.ledger.heartbeats()
+    assert (heartbeat.kind, heartbeat.finished, heartbeat.failures) == ("gateway", 3, 0)

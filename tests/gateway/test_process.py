@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from services.infra.ledger_redis import RedisLedger
-from services.infra.names import Lane
-from services.infra.redis_server import RedisServer
+from services.infra.local_redis.server import RedisServer
+from services.infra.process.names import Queue
+from services.infra.stores.ledger.redis_ledger import RedisLedger
 from tests.conftest import FreshRedis, WaitUntil
 from tests.gateway.plant import ROOT, png
 
@@ -61,8 +61,8 @@ def test_it_takes_files_and_stops_cleanly_on_sigterm(
     (tmp_path / "in" / "SN-1.png").write_bytes(png())
     ledger = RedisLedger(ledger_redis.url)
     with _gateway(_environment(tmp_path, ledger_redis.url, frames_redis.url)) as process:
-        wait_until(lambda: ledger.waiting(Lane.INSPECT) == 1, PATIENCE)
-        wait_until(lambda: any(beat.kind == "gateway" for beat in ledger.heartbeats()), PATIENCE)
+        wait_until(lambda: ledger.waiting(Queue.INSPECT) == 1, PATIENCE)
+        wait_until(lambda: any(heartbeat.kind == "gateway" for heartbeat in ledger.heartbeats()), PATIENCE)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=PATIENCE) == 0
 
@@ -79,10 +79,10 @@ def test_it_is_killed_again_and_again_and_every_file_is_one_job(
     environment = _environment(tmp_path, ledger_redis.url, frames_redis.url)
     for at_least in (1, 15, 40):
         with _gateway(environment):
-            wait_until(lambda: ledger.waiting(Lane.INSPECT) >= at_least, PATIENCE)  # noqa: B023
+            wait_until(lambda: ledger.waiting(Queue.INSPECT) >= at_least, PATIENCE)  # noqa: B023
     with _gateway(environment):
         wait_until(lambda: not list((tmp_path / "in").glob("*.png")), PATIENCE)
-    jobs = [entry.job for entry in ledger.read(Lane.INSPECT, "worker-of-the-test", 100)]
+    jobs = [entry.job for entry in ledger.read(Queue.INSPECT, "worker-of-the-test", 100)]
     assert sorted(job.part.part_id for job in jobs) == [f"SN-{number:02d}" for number in range(40)]
 
 
@@ -98,7 +98,7 @@ def test_without_redis_frames_are_taken_all_the_same(
     with _gateway(_environment(tmp_path, server.url, frames_redis.url)):
         wait_until((tmp_path / "in" / "processed" / "SN-1.png").exists, PATIENCE)
         server.start()
-        wait_until(lambda: RedisLedger(server.url).waiting(Lane.INSPECT) == 1, PATIENCE)
+        wait_until(lambda: RedisLedger(server.url).waiting(Queue.INSPECT) == 1, PATIENCE)
 
 
 def test_a_wrong_sources_file_stops_the_start_and_names_the_mend(

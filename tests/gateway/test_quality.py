@@ -9,8 +9,8 @@ from PIL import Image, ImageFilter
 
 from schemas.recipe import FrameLimits
 from services.gateway.health import Outcome
-from services.infra.images import encode_png
-from services.infra.quality import unusable_reason
+from services.infra.intake.images import encode_png
+from services.infra.intake.quality import unusable_reason
 from tests.gateway.plant import Plant, folder_config, frame, pixels, png
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.problem import FieldError
 from services.gateway.sources import FolderConfig, RtspConfig, UsbConfig, VideoFileConfig, load_sources
-from services.infra.errors import SourcesInvalid
+from services.infra.process.errors import SourcesInvalid
 from tests.gateway.plant import ROOT
 
 EVERY_KIND = """
@@ -52,7 +52,7 @@ def test_a_camera_password_is_not_printed(tmp_path: Path) -> None:
 def test_every_mistake_is_named_with_its_line_and_mend(tmp_path: Path) -> None:
     """A misspelt field, a missing one and a wrong value are told at once."""
     text = "sources:\n  - kind: rtsp\n    camera_id: cam 1\n    recipe_id: surface\n    intervall_ms: 5\n"
-    found = {error.field: (error.line, error.value, error.mend) for error in _errors(tmp_path, text)}
+    found = {error.field: (error.line, error.value, error.hint) for error in _errors(tmp_path, text)}
     assert set(found) == {"sources.0.url", "sources.0.camera_id", "sources.0.intervall_ms"}
     assert found["sources.0.camera_id"][:2] == (3, "cam 1")
     assert found["sources.0.intervall_ms"] == (5, "5", "write 'interval_ms', or remove the line")
@@ -72,7 +72,7 @@ def test_a_file_that_makes_no_gateway_is_refused(tmp_path: Path, text: str, word
     """Nothing to do, an unknown kind, one camera twice, a tab, an empty file."""
     errors = _errors(tmp_path, text)
     assert any(word in error.detail for error in errors)
-    assert all(error.file and error.mend for error in errors)
+    assert all(error.file and error.hint for error in errors)
 
 
 def test_a_missing_file_is_a_typed_error(tmp_path: Path) -> None:

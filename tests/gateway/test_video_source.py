@@ -8,7 +8,7 @@ import pytest
 from services.gateway.health import Outcome
 from services.gateway.sources import VideoFileConfig
 from services.gateway.video_source import VideoSource
-from services.infra.errors import FrameInvalid
+from services.infra.process.errors import FrameInvalid
 from tests.conftest import WaitUntil
 from tests.gateway.footage import is_red, write_video
 from tests.gateway.plant import PATIENCE, RECIPE, Plant
@@ -58,7 +58,7 @@ def test_the_interval_thins_the_frames(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_video_is_a_typed_error(tmp_path: Path) -> None:
-    """The error names the field, the value and the mend."""
+    """The error names the field, the value and the hint."""
     path = tmp_path / "line.avi"
     path.write_bytes(b"not a video")
     with pytest.raises(FrameInvalid) as caught:
@@ -74,7 +74,10 @@ def test_a_missing_video_shows_in_health_and_is_tried_again(
     path = tmp_path / "line.avi"
     with plant.running(_config(path)):
         wait_until(
-            lambda: any("line.avi" in (beat.last_error or "") for beat in plant.ledger.heartbeats()), PATIENCE
+            lambda: any(
+                "line.avi" in (heartbeat.last_error or "") for heartbeat in plant.ledger.heartbeats()
+            ),
+            PATIENCE,
         )
         write_video(tmp_path / "new.avi", frames=2).rename(path)
         wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 2, PATIENCE)

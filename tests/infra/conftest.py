@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.infra.frames import FrameStore, MemoryFrames, RedisFrames
-from services.infra.ledger import Ledger, MemoryLedger, RedisLedger
+from services.infra.stores.frames import FrameStore, MemoryFrames, RedisFrames
+from services.infra.stores.ledger import Ledger, MemoryLedger, RedisLedger
 from tests.infra.postgres import has_postgres, running_postgres
 
 NEVER_MS = 600_000
@@ -19,10 +19,10 @@ def store_kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def _ledger(kind: str, claim_idle_ms: int, request: pytest.FixtureRequest) -> Ledger:
+def _ledger(kind: str, lease_ms: int, request: pytest.FixtureRequest) -> Ledger:
     if kind == "memory":
-        return MemoryLedger(claim_idle_ms)
-    return RedisLedger(request.getfixturevalue("ledger_redis").url, claim_idle_ms)
+        return MemoryLedger(lease_ms)
+    return RedisLedger(request.getfixturevalue("ledger_redis").url, lease_ms)
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import pytest
 from redis import Redis
 
-from services.infra.errors import DuplicateConflict, FrameMissing
-from services.infra.frames import FRAME_KEPT_SECONDS, FrameStore, RedisFrames
-from services.infra.names import frame_key
-from services.infra.redis_server import RedisServer
+from services.infra.local_redis.server import RedisServer
+from services.infra.process.errors import DuplicateConflict, FrameMissing
+from services.infra.process.names import frame_key
+from services.infra.stores.frames import FRAME_KEPT_SECONDS, FrameStore, RedisFrames
 
 PIXELS = bytes(range(256)) * 10
 

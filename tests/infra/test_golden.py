@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.infra import golden, images
-from services.infra.errors import RecipeInvalid
-from services.infra.recipes import RecipeBook, load_recipe
+from services.infra.intake import golden, images
+from services.infra.intake.recipes import RecipeBook, load_recipe
+from services.infra.process.errors import RecipeInvalid
 from tests.infra.test_recipes import GOOD, changed, written
 
 WITH_GOLDEN = GOOD + "golden:\n  - golden/first.png\n  - golden/second.png\n"
@@ -62,7 +62,7 @@ def test_another_picture_makes_another_recipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "detail", "mend"),
+    ("damage", "detail", "hint"),
     [
         (Path.unlink, "cannot be read: No such file", "put the image there"),
         (lambda path: path.write_bytes(b"no image"), "none of PNG", "send a PNG"),
@@ -74,7 +74,7 @@ def test_another_picture_makes_another_recipe(tmp_path: Path) -> None:
     ids=["missing", "no image", "cut off", "empty", "too many pixels", "too many bytes"],
 )
 def test_a_wrong_golden_image_is_named_with_its_line_and_mend(
-    tmp_path: Path, damage: Callable[[Path], object], detail: str, mend: str
+    tmp_path: Path, damage: Callable[[Path], object], detail: str, hint: str
 ) -> None:
     """Its error reads like that of any wrong value: file, line, field, value and what to do."""
     path = with_pictures(tmp_path, picture(1), picture(2))
@@ -85,7 +85,7 @@ def test_a_wrong_golden_image_is_named_with_its_line_and_mend(
     assert (error.file, error.line, error.field) == (str(path), 19, "golden.1")
     assert error.value == "golden/second.png"
     assert detail in error.detail
-    assert mend in error.mend
+    assert hint in error.hint
 
 
 def test_a_digest_in_the_file_must_be_the_images(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_path_outside_the_recipes_folder_is_refused(tmp_path: Path) -> None:
         load_recipe(written(tmp_path, GOOD + "golden: [../secret.png]\n"))
     [error] = caught.value.errors
     assert (error.line, error.value) == (17, "../secret.png")
-    assert "without `..`" in error.mend
+    assert "without `..`" in error.hint
 
 
 def test_a_repainted_golden_image_is_taken_up(tmp_path: Path) -> None:

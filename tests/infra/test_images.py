@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from services.infra.errors import (
+from services.infra.intake.images import Rgb, decode, encode_png, from_bgr, probe
+from services.infra.process.errors import (
     FrameInvalid,
     FrameTooLarge,
     FrameTruncated,
     LynceusError,
     UnsupportedImage,
 )
-from services.infra.images import Rgb, decode, encode_png, from_bgr, probe
 
 MOMENT = datetime(2026, 3, 4, tzinfo=UTC)
 RED, GREEN = (200, 20, 30), (10, 180, 40)
@@ -194,7 +194,7 @@ def test_what_is_not_an_image_of_ours_is_refused(data: bytes) -> None:
     """Text, GIF, PDF, HEIC, sound and SVG are named as unsupported, with what is taken."""
     with pytest.raises(UnsupportedImage) as caught:
         probe(data, MOMENT)
-    assert "PNG" in str(caught.value.mend)
+    assert "PNG" in str(caught.value.hint)
     assert caught.value.status == 415
 
 
@@ -262,8 +262,8 @@ def test_broken_bytes_raise_typed_errors_only(junk: bytes, kind: str, data: st.D
     original = encoded(picture(), kind)
     at = data.draw(st.integers(0, len(original) - 1))
     broken = original[:at] + junk + original[at + len(junk) :]
-    answer = pixels_or_error(broken)
-    assert isinstance(answer, np.ndarray) or answer.mend
+    answered = pixels_or_error(broken)
+    assert isinstance(answered, np.ndarray) or answered.hint
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))

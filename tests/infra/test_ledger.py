@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from schemas.verdict import Decision
-from services.infra.errors import BadRequest, DuplicateConflict
-from services.infra.ledger import (
+from services.infra.process.errors import BadRequest, DuplicateConflict
+from services.infra.stores.ledger import (
     Added,
     AlreadyCommitted,
     CameraFrame,
@@ -17,17 +17,17 @@ from services.infra.ledger import (
     Entry,
     EventKind,
     Heartbeat,
-    Lane,
     Ledger,
+    Queue,
     Stage,
 )
 from tests.conftest import WaitUntil
 from tests.infra.samples import DIGEST, MOMENT, OTHER_DIGEST, PROBLEM, diagnosis, job, report, verdict
 
 
-def taken(ledger: Ledger, lane: Lane = Lane.INSPECT, consumer: str = "w1") -> Entry:
-    """The one entry that waits in the lane."""
-    [entry] = ledger.read(lane, consumer, 10)
+def taken(ledger: Ledger, queue: Queue = Queue.INSPECT, consumer: str = "w1") -> Entry:
+    """The one entry that waits in the queue."""
+    [entry] = ledger.read(queue, consumer, 10)
     return entry
 
 
@@ -35,7 +35,7 @@ def escalated(ledger: Ledger, result_id: str = "result-1") -> Entry:
     """The diagnosis of a job that was added, read, and decided as REJECT."""
     ledger.add(job(result_id), DIGEST)
     ledger.commit_verdict(taken(ledger), verdict(result_id), diagnosis(result_id))
-    return taken(ledger, Lane.DIAGNOSE)
+    return taken(ledger, Queue.DIAGNOSE)
 
 
 def test_an_added_job_waits_and_is_read_once(ledger: Ledger) -> None:
@@ -43,30 +43,30 @@ def test_an_added_job_waits_and_is_read_once(ledger: Ledger) -> None:
     assert ledger.add(job(), DIGEST) == Added("result-1")
     entry = taken(ledger)
     assert (entry.job, entry.deliveries, entry.consumer) == (job(), 1, "w1")
-    assert ledger.read(Lane.INSPECT, "w2", 10) == []
-    assert ledger.waiting(Lane.INSPECT) == 1
+    assert ledger.read(Queue.INSPECT, "w2", 10) == []
+    assert ledger.waiting(Queue.INSPECT) == 1
 
 
 def test_jobs_are_read_in_order_and_up_to_the_count(ledger: Ledger) -> None:
     """The oldest come first, and no more than asked for."""
     for number in range(5):
         ledger.add(job(f"r{number}"), DIGEST)
-    assert [entry.job.result_id for entry in ledger.read(Lane.INSPECT, "w1", 3)] == ["r0", "r1", "r2"]
-    assert [entry.job.result_id for entry in ledger.read(Lane.INSPECT, "w1", 3)] == ["r3", "r4"]
+    assert [entry.job.result_id for entry in ledger.read(Queue.INSPECT, "w1", 3)] == ["r0", "r1", "r2"]
+    assert [entry.job.result_id for entry in ledger.read(Queue.INSPECT, "w1", 3)] == ["r3", "r4"]
 
 
 def test_reading_an_empty_lane_returns_at_once(ledger: Ledger) -> None:
-    """A lane that nobody ever wrote to is empty, not an error."""
-    assert ledger.read(Lane.DIAGNOSE, "w1", 10) == []
-    assert ledger.waiting(Lane.DIAGNOSE) == 0
-    assert ledger.oldest_wait_seconds(Lane.DIAGNOSE) == 0.0
+    """A queue that nobody ever wrote to is empty, not an error."""
+    assert ledger.read(Queue.DIAGNOSE, "w1", 10) == []
+    assert ledger.waiting(Queue.DIAGNOSE) == 0
+    assert ledger.oldest_wait_seconds(Queue.DIAGNOSE) == 0.0
 
 
 def test_the_same_job_again_changes_nothing(ledger: Ledger) -> None:
     """A caller that lost the answer may ask again."""
     ledger.add(job(), DIGEST)
     assert ledger.add(job(), DIGEST) == Duplicate("result-1")
-    assert ledger.waiting(Lane.INSPECT) == 1
+    assert ledger.waiting(Queue.INSPECT) == 1
 
 
 def test_another_body_under_a_used_id_is_a_conflict(ledger: Ledger) -> None:
@@ -74,7 +74,7 @@ def test_another_body_under_a_used_id_is_a_conflict(ledger: Ledger) -> None:
     ledger.add(job(), DIGEST)
     with pytest.raises(DuplicateConflict):
         ledger.add(job(), OTHER_DIGEST)
-    assert ledger.waiting(Lane.INSPECT) == 1
+    assert ledger.waiting(Queue.INSPECT) == 1
 
 
 def test_a_hundred_concurrent_adds_make_one_entry(ledger: Ledger) -> None:
@@ -83,7 +83,7 @@ def test_a_hundred_concurrent_adds_make_one_entry(ledger: Ledger) -> None:
         outcomes = list(pool.map(lambda _: ledger.add(job(), DIGEST), range(100)))
     assert outcomes.count(Added("result-1")) == 1
     assert outcomes.count(Duplicate("result-1")) == 99
-    assert len(ledger.read(Lane.INSPECT, "w1", 200)) == 1
+    assert len(ledger.read(Queue.INSPECT, "w1", 200)) == 1
 
 
 def test_the_state_follows_the_job(ledger: Ledger) -> None:
@@ -97,11 +97,11 @@ def test_the_state_follows_the_job(ledger: Ledger) -> None:
     state = ledger.state("result-1")
     assert state is not None
     assert (state.stage, state.verdict, state.report) == (Stage.DIAGNOSING, verdict(), None)
-    assert ledger.commit_report(taken(ledger, Lane.DIAGNOSE), report()) == Committed("result-1")
+    assert ledger.commit_report(taken(ledger, Queue.DIAGNOSE), report()) == Committed("result-1")
     state = ledger.state("result-1")
     assert state is not None
     assert (state.stage, state.report) == (Stage.REPORTED, report())
-    assert ledger.waiting(Lane.INSPECT) == ledger.waiting(Lane.DIAGNOSE) == 0
+    assert ledger.waiting(Queue.INSPECT) == ledger.waiting(Queue.DIAGNOSE) == 0
 
 
 def test_a_verdict_without_escalation_ends_the_job(ledger: Ledger) -> None:
@@ -112,14 +112,14 @@ def test_a_verdict_without_escalation_ends_the_job(ledger: Ledger) -> None:
     assert state is not None
     assert state.stage is Stage.DECIDED
     assert state.stage.is_final
-    assert ledger.read(Lane.DIAGNOSE, "w1", 10) == []
+    assert ledger.read(Queue.DIAGNOSE, "w1", 10) == []
 
 
 def test_several_verdicts_are_committed_in_one_step(ledger: Ledger) -> None:
     """Each stands by itself: what another delivery has finished is told, and the others are written."""
     for number in range(3):
         ledger.add(job(f"r{number}"), DIGEST)
-    entries = ledger.read(Lane.INSPECT, "w1", 10)
+    entries = ledger.read(Queue.INSPECT, "w1", 10)
     ledger.commit_verdict(entries[1], verdict("r1"), None)
     outcomes = ledger.commit_verdicts(
         [
@@ -128,9 +128,9 @@ def test_several_verdicts_are_committed_in_one_step(ledger: Ledger) -> None:
         ]
     )
     assert outcomes == [Committed("r0"), AlreadyCommitted("r1"), Committed("r2")]
-    assert ledger.waiting(Lane.INSPECT) == 0
-    assert ledger.waiting(Lane.DIAGNOSE) == 1
-    assert [entry.result_id for entry in ledger.read_results("clerk", 10)] == ["r1", "r0", "r2"]
+    assert ledger.waiting(Queue.INSPECT) == 0
+    assert ledger.waiting(Queue.DIAGNOSE) == 1
+    assert [entry.result_id for entry in ledger.read_results("result-writer", 10)] == ["r1", "r0", "r2"]
     assert ledger.commit_verdicts([]) == []
 
 
@@ -145,8 +145,8 @@ def test_a_second_verdict_changes_nothing(ledger: Ledger) -> None:
     state = ledger.state("result-1")
     assert state is not None
     assert state.verdict == verdict()
-    assert len(ledger.read_results("clerk", 10)) == 1
-    assert ledger.waiting(Lane.DIAGNOSE) == 1
+    assert len(ledger.read_results("result-writer", 10)) == 1
+    assert ledger.waiting(Queue.DIAGNOSE) == 1
     assert [event.kind for event in ledger.events_after("0", 10, 0)] == [
         EventKind.ACCEPTED,
         EventKind.VERDICT,
@@ -158,14 +158,14 @@ def test_a_second_report_changes_nothing(ledger: Ledger) -> None:
     entry = escalated(ledger)
     ledger.commit_report(entry, report())
     assert ledger.commit_report(entry, report()) == AlreadyCommitted("result-1")
-    assert len(ledger.read_results("clerk", 10)) == 2
+    assert len(ledger.read_results("result-writer", 10)) == 2
 
 
 def test_a_silent_consumer_loses_its_job_to_another(hasty_ledger: Ledger, wait_until: WaitUntil) -> None:
     """The delivery is counted, so that a job that kills its workers is noticed."""
     hasty_ledger.add(job(), DIGEST)
     taken(hasty_ledger)
-    [second] = wait_until(lambda: hasty_ledger.read(Lane.INSPECT, "w2", 10))
+    [second] = wait_until(lambda: hasty_ledger.read(Queue.INSPECT, "w2", 10))
     assert (second.deliveries, second.consumer) == (2, "w2")
 
 
@@ -175,10 +175,10 @@ def test_both_consumers_may_commit_and_the_first_one_counts(
     """A worker that was only slow does no harm."""
     hasty_ledger.add(job(), DIGEST)
     slow = taken(hasty_ledger)
-    [quick] = wait_until(lambda: hasty_ledger.read(Lane.INSPECT, "w2", 10))
+    [quick] = wait_until(lambda: hasty_ledger.read(Queue.INSPECT, "w2", 10))
     assert hasty_ledger.commit_verdict(slow, verdict(), None) == Committed("result-1")
     assert hasty_ledger.commit_verdict(quick, verdict(), None) == AlreadyCommitted("result-1")
-    assert hasty_ledger.waiting(Lane.INSPECT) == 0
+    assert hasty_ledger.waiting(Queue.INSPECT) == 0
 
 
 def test_renewing_tells_what_is_still_held(hasty_ledger: Ledger, wait_until: WaitUntil) -> None:
@@ -186,7 +186,7 @@ def test_renewing_tells_what_is_still_held(hasty_ledger: Ledger, wait_until: Wai
     hasty_ledger.add(job(), DIGEST)
     first = taken(hasty_ledger)
     assert hasty_ledger.renew([first], "w1") == [first]
-    [second] = wait_until(lambda: hasty_ledger.read(Lane.INSPECT, "w2", 10))
+    [second] = wait_until(lambda: hasty_ledger.read(Queue.INSPECT, "w2", 10))
     assert hasty_ledger.renew([first], "w1") == []
     assert hasty_ledger.renew([second], "w2") == [second]
 
@@ -197,12 +197,12 @@ def test_renewing_does_not_count_as_a_delivery(hasty_ledger: Ledger, wait_until:
     entry = taken(hasty_ledger)
     for _ in range(3):
         hasty_ledger.renew([entry], "w1")
-    [second] = wait_until(lambda: hasty_ledger.read(Lane.INSPECT, "w2", 10))
+    [second] = wait_until(lambda: hasty_ledger.read(Queue.INSPECT, "w2", 10))
     assert second.deliveries == 2
 
 
 def test_released_work_is_free_at_once_and_not_counted(ledger: Ledger) -> None:
-    """A worker that shuts down five times does not bury its jobs."""
+    """A worker that shuts down five times does not dead-letter its jobs."""
     ledger.add(job(), DIGEST)
     for number in range(5):
         entry = taken(ledger, consumer=f"w{number}")
@@ -225,14 +225,14 @@ def test_released_work_comes_before_new_work(ledger: Ledger) -> None:
     entry = taken(ledger)
     ledger.add(job("new"), DIGEST)
     ledger.release([entry])
-    assert [entry.job.result_id for entry in ledger.read(Lane.INSPECT, "w2", 10)] == ["old", "new"]
+    assert [entry.job.result_id for entry in ledger.read(Queue.INSPECT, "w2", 10)] == ["old", "new"]
 
 
 def test_what_another_holds_cannot_be_handed_back(hasty_ledger: Ledger, wait_until: WaitUntil) -> None:
     """A late release leaves the new holder's claim and count alone."""
     hasty_ledger.add(job(), DIGEST)
     first = taken(hasty_ledger)
-    [second] = wait_until(lambda: hasty_ledger.read(Lane.INSPECT, "w2", 10))
+    [second] = wait_until(lambda: hasty_ledger.read(Queue.INSPECT, "w2", 10))
     hasty_ledger.release([first])
     assert hasty_ledger.renew([second], "w2") == [second]
 
@@ -244,37 +244,37 @@ def test_the_third_delivery_can_be_buried(ledger: Ledger) -> None:
         ledger.retry([taken(ledger, consumer=f"w{number}")])
     entry = taken(ledger, consumer="w3")
     dead = verdict(decision=Decision.NOT_INSPECTED)
-    assert ledger.bury(entry, PROBLEM, dead) == Committed("result-1")
-    assert ledger.bury(entry, PROBLEM, dead) == AlreadyCommitted("result-1")
+    assert ledger.dead_letter(entry, PROBLEM, dead) == Committed("result-1")
+    assert ledger.dead_letter(entry, PROBLEM, dead) == AlreadyCommitted("result-1")
     state = ledger.state("result-1")
     assert state is not None
     assert (state.stage, state.verdict, state.problem) == (Stage.DEAD, dead, PROBLEM)
     [letter] = ledger.dead_letters(10)
-    assert (letter.result_id, letter.lane, letter.deliveries) == ("result-1", Lane.INSPECT, 3)
+    assert (letter.result_id, letter.queue, letter.deliveries) == ("result-1", Queue.INSPECT, 3)
     assert letter.payload == job().model_dump_json()
-    [result] = ledger.read_results("clerk", 10)
+    [result] = ledger.read_results("result-writer", 10)
     assert (result.stage, result.verdict, result.problem) == (Stage.DEAD, dead, PROBLEM)
     assert ledger.commit_verdict(entry, verdict(), None) == AlreadyCommitted("result-1")
-    assert ledger.waiting(Lane.INSPECT) == 0
+    assert ledger.waiting(Queue.INSPECT) == 0
 
 
 def test_an_inspection_is_not_buried_without_a_verdict(ledger: Ledger) -> None:
     """Every part ends with one of the four decisions."""
     ledger.add(job(), DIGEST)
     with pytest.raises(ValueError, match="NOT_INSPECTED"):
-        ledger.bury(taken(ledger), PROBLEM, None)
-    assert ledger.waiting(Lane.INSPECT) == 1
+        ledger.dead_letter(taken(ledger), PROBLEM, None)
+    assert ledger.waiting(Queue.INSPECT) == 1
 
 
 def test_a_buried_diagnosis_keeps_its_verdict(ledger: Ledger) -> None:
     """The part stays rejected; only its report is given up, and a late one is not taken."""
     entry = escalated(ledger)
-    ledger.bury(entry, PROBLEM, None)
+    ledger.dead_letter(entry, PROBLEM, None)
     state = ledger.state("result-1")
     assert state is not None
     assert (state.stage, state.verdict) == (Stage.DEAD, verdict())
     assert ledger.commit_report(entry, report()) == AlreadyCommitted("result-1")
-    [first, second] = ledger.read_results("clerk", 10)
+    [first, second] = ledger.read_results("result-writer", 10)
     assert (first.stage, first.verdict) == (Stage.DIAGNOSING, verdict())
     assert (second.stage, second.verdict, second.problem) == (Stage.DEAD, None, PROBLEM)
 
@@ -288,14 +288,14 @@ def test_what_never_became_a_job_can_be_put_among_the_dead(ledger: Ledger) -> No
 
 
 def test_results_wait_until_they_are_acknowledged(hasty_ledger: Ledger, wait_until: WaitUntil) -> None:
-    """A clerk that dies before it stored them leaves them to the next one; after that they are gone."""
+    """A result writer that dies before it stored them leaves them to the next one; after that they are gone."""
     hasty_ledger.add(job(), DIGEST)
     hasty_ledger.commit_verdict(taken(hasty_ledger), verdict(), None)
-    [first] = hasty_ledger.read_results("clerk-1", 10)
-    [again] = wait_until(lambda: hasty_ledger.read_results("clerk-2", 10))
+    [first] = hasty_ledger.read_results("result-writer-1", 10)
+    [again] = wait_until(lambda: hasty_ledger.read_results("result-writer-2", 10))
     assert again == first
     hasty_ledger.acknowledge_results([again])
-    assert hasty_ledger.read_results("clerk-3", 10) == []
+    assert hasty_ledger.read_results("result-writer-3", 10) == []
     assert hasty_ledger.state("result-1") is not None
 
 
@@ -329,12 +329,15 @@ def test_what_is_no_event_id_is_refused(ledger: Ledger, event_id: str) -> None:
 def test_signs_of_life_are_kept_by_name_for_a_day(ledger: Ledger) -> None:
     """The newest one of each process; one older than a day is forgotten."""
     now = datetime.now(UTC)
-    beat = Heartbeat(name="w1", kind="worker", moment=now, started_at=now, lanes=(Lane.INSPECT,))
-    ledger.heartbeat(beat)
-    ledger.heartbeat(beat.model_copy(update={"finished": 3}))
-    ledger.heartbeat(beat.model_copy(update={"name": "a1"}))
-    ledger.heartbeat(beat.model_copy(update={"name": "gone", "moment": now - timedelta(days=2)}))
-    assert [(beat.name, beat.finished) for beat in ledger.heartbeats()] == [("a1", 0), ("w1", 3)]
+    heartbeat = Heartbeat(name="w1", kind="worker", moment=now, started_at=now, queues=(Queue.INSPECT,))
+    ledger.heartbeat(heartbeat)
+    ledger.heartbeat(heartbeat.model_copy(update={"finished": 3}))
+    ledger.heartbeat(heartbeat.model_copy(update={"name": "a1"}))
+    ledger.heartbeat(heartbeat.model_copy(update={"name": "gone", "moment": now - timedelta(days=2)}))
+    assert [(heartbeat.name, heartbeat.finished) for heartbeat in ledger.heartbeats()] == [
+        ("a1", 0),
+        ("w1", 3),
+    ]
 
 
 def test_the_last_frame_of_each_camera_is_known(ledger: Ledger) -> None:
@@ -359,6 +362,6 @@ def test_counters_add_up(ledger: Ledger) -> None:
 def test_the_age_of_the_oldest_job_is_known(ledger: Ledger, wait_until: WaitUntil) -> None:
     """It grows while the job waits, and is 0 when none does."""
     ledger.add(job(), DIGEST)
-    assert wait_until(lambda: ledger.oldest_wait_seconds(Lane.INSPECT) > 0)
+    assert wait_until(lambda: ledger.oldest_wait_seconds(Queue.INSPECT) > 0)
     ledger.commit_verdict(taken(ledger), verdict(), None)
-    assert ledger.oldest_wait_seconds(Lane.INSPECT) == 0.0
+    assert ledger.oldest_wait_seconds(Queue.INSPECT) == 0.0

@@ -6,12 +6,12 @@ import pytest
 from redis import Redis
 
 from schemas.verdict import Decision
-from services.infra import names
-from services.infra.errors import FrameMissing, RecordInvalid, StoreFull, StoreUnavailable
-from services.infra.frames import RedisFrames
-from services.infra.ledger import Committed, Duplicate, Lane, RedisLedger, Stage
-from services.infra.ledger_redis import RECORD_KEPT_SECONDS
-from services.infra.redis_server import RedisServer
+from services.infra.local_redis.server import RedisServer
+from services.infra.process import names
+from services.infra.process.errors import FrameMissing, RecordInvalid, StoreFull, StoreUnavailable
+from services.infra.stores.frames import RedisFrames
+from services.infra.stores.ledger import Committed, Duplicate, Queue, RedisLedger, Stage
+from services.infra.stores.ledger.redis_ledger import RECORD_KEPT_SECONDS
 from tests.conftest import FreshRedis
 from tests.infra.samples import DIGEST, PROBLEM, diagnosis, job, report, verdict
 
@@ -26,12 +26,12 @@ def fill(server: RedisServer, bytes_over: int) -> None:
 def test_a_killed_server_loses_nothing_that_was_accepted(fresh_redis: FreshRedis) -> None:
     """SIGKILL between add and read, between read and commit, and after commit: all is as it was."""
     server = fresh_redis()
-    ledger = RedisLedger(server.url, claim_idle_ms=600_000)
+    ledger = RedisLedger(server.url, lease_ms=600_000)
     for number in range(20):
         ledger.add(job(f"r{number}"), DIGEST)
     server.kill()
     server.start()
-    entries = ledger.read(Lane.INSPECT, "w1", 100)
+    entries = ledger.read(Queue.INSPECT, "w1", 100)
     assert [entry.job.result_id for entry in entries] == [f"r{number}" for number in range(20)]
     server.kill()
     server.start()
@@ -42,14 +42,14 @@ def test_a_killed_server_loses_nothing_that_was_accepted(fresh_redis: FreshRedis
     server.kill()
     server.start()
     assert ledger.add(job("r3"), DIGEST) == Duplicate("r3")
-    assert ledger.waiting(Lane.INSPECT) == 0
-    assert len(ledger.read(Lane.DIAGNOSE, "w1", 100)) == len(ledger.read_results("clerk", 100)) == 20
+    assert ledger.waiting(Queue.INSPECT) == 0
+    assert len(ledger.read(Queue.DIAGNOSE, "w1", 100)) == len(ledger.read_results("result-writer", 100)) == 20
 
 
 def test_a_full_server_refuses_new_jobs_and_lets_the_old_ones_end(fresh_redis: FreshRedis) -> None:
     """At maxmemory `add` says StoreFull and writes nothing; reading, committing and burying still work."""
     server = fresh_redis()
-    ledger = RedisLedger(server.url, claim_idle_ms=600_000)
+    ledger = RedisLedger(server.url, lease_ms=600_000)
     for number in range(3):
         ledger.add(job(f"r{number}"), DIGEST)
     fill(server, bytes_over=500_000)
@@ -58,13 +58,13 @@ def test_a_full_server_refuses_new_jobs_and_lets_the_old_ones_end(fresh_redis: F
     assert caught.value.retry_after > 0
     assert ledger.state("late") is None
     assert ledger.used_fraction() > 0.95
-    first, second, third = ledger.read(Lane.INSPECT, "w1", 10)
+    first, second, third = ledger.read(Queue.INSPECT, "w1", 10)
     ledger.commit_verdict(first, verdict("r0"), None)
     ledger.commit_verdict(second, verdict("r1"), diagnosis("r1"))
-    ledger.bury(third, PROBLEM, verdict("r2", Decision.NOT_INSPECTED))
-    [escalated] = ledger.read(Lane.DIAGNOSE, "w1", 10)
+    ledger.dead_letter(third, PROBLEM, verdict("r2", Decision.NOT_INSPECTED))
+    [escalated] = ledger.read(Queue.DIAGNOSE, "w1", 10)
     ledger.commit_report(escalated, report("r1"))
-    results = ledger.read_results("clerk", 10)
+    results = ledger.read_results("result-writer", 10)
     assert [entry.result_id for entry in results] == ["r0", "r1", "r2", "r1"]
     ledger.acknowledge_results(results)
     stages = [state.stage for state in map(ledger.state, ("r0", "r1", "r2")) if state is not None]
@@ -95,7 +95,7 @@ def test_an_absent_server_is_a_typed_error_and_its_return_is_noticed(fresh_redis
     for call in (
         lambda: ledger.add(job("r2"), DIGEST),
         lambda: ledger.state("result-1"),
-        lambda: ledger.read(Lane.INSPECT, "w1", 1),
+        lambda: ledger.read(Queue.INSPECT, "w1", 1),
         lambda: ledger.events_after("0", 1, 0),
         lambda: ledger.count("frames"),
         lambda: frames.put("r2", b"pixels"),
@@ -105,7 +105,7 @@ def test_an_absent_server_is_a_typed_error_and_its_return_is_noticed(fresh_redis
             call()
         assert caught.value.status == 503
     server.start()
-    assert len(ledger.read(Lane.INSPECT, "w1", 1)) == 1
+    assert len(ledger.read(Queue.INSPECT, "w1", 1)) == 1
 
 
 def test_a_wrong_password_is_a_typed_error_without_the_password(fresh_redis: FreshRedis) -> None:
@@ -115,7 +115,7 @@ def test_a_wrong_password_is_a_typed_error_without_the_password(fresh_redis: Fre
         client.config_set("requirepass", "right")
     url = server.url.replace("redis://", "redis://:secret@")
     with pytest.raises(StoreUnavailable) as caught:
-        RedisLedger(url).waiting(Lane.INSPECT)
+        RedisLedger(url).waiting(Queue.INSPECT)
     assert "secret" not in caught.value.detail
 
 
@@ -123,14 +123,14 @@ def test_an_emptied_server_is_used_again(ledger_redis: RedisServer) -> None:
     """Groups and scripts are made anew; entries of before are not held any more and end quietly."""
     ledger = RedisLedger(ledger_redis.url)
     ledger.add(job(), DIGEST)
-    entries = ledger.read(Lane.INSPECT, "w1", 1)
+    entries = ledger.read(Queue.INSPECT, "w1", 1)
     with Redis.from_url(ledger_redis.url) as client:
         client.flushall()
         client.script_flush()
     assert ledger.renew(entries, "w1") == []
     ledger.release(entries)
     ledger.add(job("r2"), DIGEST)
-    assert [entry.job.result_id for entry in ledger.read(Lane.INSPECT, "w1", 10)] == ["r2"]
+    assert [entry.job.result_id for entry in ledger.read(Queue.INSPECT, "w1", 10)] == ["r2"]
 
 
 @pytest.mark.parametrize(
@@ -139,30 +139,30 @@ def test_an_emptied_server_is_used_again(ledger_redis: RedisServer) -> None:
 def test_an_entry_that_nobody_can_read_is_a_dead_letter(
     ledger_redis: RedisServer, fields: dict[str, str]
 ) -> None:
-    """It neither blocks the lane nor vanishes: the letter holds it, with the reason."""
+    """It neither blocks the queue nor vanishes: the letter holds it, with the reason."""
     ledger = RedisLedger(ledger_redis.url)
     with Redis.from_url(ledger_redis.url) as client:
-        client.xadd(names.lane_stream(Lane.INSPECT), fields)
+        client.xadd(names.queue_stream(Queue.INSPECT), fields)
     ledger.add(job("good"), DIGEST)
-    assert [entry.job.result_id for entry in ledger.read(Lane.INSPECT, "w1", 10)] == ["good"]
-    assert ledger.waiting(Lane.INSPECT) == 1
+    assert [entry.job.result_id for entry in ledger.read(Queue.INSPECT, "w1", 10)] == ["good"]
+    assert ledger.waiting(Queue.INSPECT) == 1
     [letter] = ledger.dead_letters(10)
     assert json.loads(letter.payload) == fields
-    assert (letter.problem.code, letter.lane) == ("record-invalid", Lane.INSPECT)
+    assert (letter.problem.code, letter.queue) == ("record-invalid", Queue.INSPECT)
 
 
 def test_a_result_that_nobody_can_read_is_a_dead_letter(ledger_redis: RedisServer) -> None:
-    """The clerk goes on with the others."""
+    """The result writer goes on with the others."""
     ledger = RedisLedger(ledger_redis.url)
     with Redis.from_url(ledger_redis.url) as client:
         client.xadd(names.RESULTS_STREAM, {"result_id": "r1", "stage": "decided", "verdict": "{}"})
-    assert ledger.read_results("clerk", 10) == []
+    assert ledger.read_results("result-writer", 10) == []
     [letter] = ledger.dead_letters(10)
-    assert (letter.result_id, letter.lane) == ("r1", None)
+    assert (letter.result_id, letter.queue) == ("r1", None)
 
 
 def test_a_record_of_another_version_is_a_typed_error(ledger_redis: RedisServer) -> None:
-    """Asking for it names the record and the mend."""
+    """Asking for it names the record and the hint."""
     ledger = RedisLedger(ledger_redis.url)
     ledger.add(job(), DIGEST)
     with Redis.from_url(ledger_redis.url) as client:
@@ -177,13 +177,13 @@ def test_only_finished_jobs_run_out(ledger_redis: RedisServer) -> None:
     ledger.add(job(), DIGEST)
     with Redis.from_url(ledger_redis.url) as client:
         key = names.job_key("result-1")
-        [entry] = ledger.read(Lane.INSPECT, "w1", 1)
+        [entry] = ledger.read(Queue.INSPECT, "w1", 1)
         ledger.commit_verdict(entry, verdict(), diagnosis())
-        ledger.acknowledge_results(ledger.read_results("clerk", 10))
+        ledger.acknowledge_results(ledger.read_results("result-writer", 10))
         assert client.ttl(key) == -1
-        [entry] = ledger.read(Lane.DIAGNOSE, "w1", 1)
+        [entry] = ledger.read(Queue.DIAGNOSE, "w1", 1)
         ledger.commit_report(entry, report())
-        ledger.acknowledge_results(ledger.read_results("clerk", 10))
+        ledger.acknowledge_results(ledger.read_results("result-writer", 10))
         assert 0 < client.ttl(key) <= RECORD_KEPT_SECONDS
 
 
@@ -191,7 +191,7 @@ def test_an_expired_record_is_not_brought_back(ledger_redis: RedisServer) -> Non
     """A commit that comes a day late leaves no key behind."""
     ledger = RedisLedger(ledger_redis.url)
     ledger.add(job(), DIGEST)
-    [entry] = ledger.read(Lane.INSPECT, "w1", 1)
+    [entry] = ledger.read(Queue.INSPECT, "w1", 1)
     with Redis.from_url(ledger_redis.url) as client:
         client.delete(names.job_key("result-1"))
         ledger.commit_verdict(entry, verdict(), None)
@@ -202,25 +202,25 @@ def test_consumers_that_are_long_gone_are_retired(
     ledger_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that hold nothing go; one that holds a job stays, so that the job stays claimable."""
-    monkeypatch.setattr("services.infra.ledger_redis.CONSUMER_KEPT_MS", 0)
-    ledger = RedisLedger(ledger_redis.url, claim_idle_ms=600_000)
+    monkeypatch.setattr("services.infra.stores.ledger.redis_ledger.CONSUMER_KEPT_MS", 0)
+    ledger = RedisLedger(ledger_redis.url, lease_ms=600_000)
     ledger.add(job(), DIGEST)
-    ledger.read(Lane.INSPECT, "holder", 1)
-    ledger.read(Lane.INSPECT, "idle", 1)
-    RedisLedger(ledger_redis.url, claim_idle_ms=600_000).read(Lane.INSPECT, "new", 1)
+    ledger.read(Queue.INSPECT, "holder", 1)
+    ledger.read(Queue.INSPECT, "idle", 1)
+    RedisLedger(ledger_redis.url, lease_ms=600_000).read(Queue.INSPECT, "new", 1)
     with Redis.from_url(ledger_redis.url, decode_responses=True) as client:
-        known = client.xinfo_consumers(names.lane_stream(Lane.INSPECT), names.GPU_GROUP)
+        known = client.xinfo_consumers(names.queue_stream(Queue.INSPECT), names.GPU_GROUP)
     assert "idle" not in {consumer["name"] for consumer in known}
     assert "holder" in {consumer["name"] for consumer in known}
 
 
 def test_news_is_bounded(ledger_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events and dead letters are trimmed; the lanes and the results never are."""
-    monkeypatch.setattr("services.infra.ledger_redis.ENTRIES_KEPT", 100)
+    """Events and dead letters are trimmed; the queues and the results never are."""
+    monkeypatch.setattr("services.infra.stores.ledger.redis_ledger.ENTRIES_KEPT", 100)
     ledger = RedisLedger(ledger_redis.url)
     for number in range(400):
         ledger.add(job(f"r{number}"), DIGEST)
         ledger.refuse(f"r{number}", PROBLEM, "file")
     assert len(ledger.events_after("0", 1000, 0)) < 300
     assert len(ledger.dead_letters(1000)) < 300
-    assert ledger.waiting(Lane.INSPECT) == 400
+    assert ledger.waiting(Queue.INSPECT) == 400

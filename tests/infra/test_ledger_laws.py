@@ -12,19 +12,19 @@ from hypothesis.stateful import (
 from redis import Redis
 
 from schemas.verdict import Decision
-from services.infra.ledger import (
+from services.infra.local_redis.server import RedisServer
+from services.infra.stores.ledger import (
     Added,
     Committed,
     Duplicate,
     Entry,
-    Lane,
     Ledger,
     MemoryLedger,
+    Queue,
     RedisLedger,
     ResultEntry,
     Stage,
 )
-from services.infra.redis_server import RedisServer
 from tests.infra.samples import DIGEST, PROBLEM, diagnosis, job, report, verdict
 
 IDS = st.sampled_from([f"r{number}" for number in range(6)])
@@ -55,14 +55,14 @@ class LedgerMachine(RuleBasedStateMachine):
         assert outcome == expected
         self.accepted.add(result_id)
 
-    @rule(lane=st.sampled_from(list(Lane)), consumer=CONSUMERS, count=st.integers(1, 3))
-    def read(self, lane: Lane, consumer: str, count: int) -> None:
+    @rule(queue=st.sampled_from(list(Queue)), consumer=CONSUMERS, count=st.integers(1, 3))
+    def read(self, queue: Queue, consumer: str, count: int) -> None:
         """Entries are kept for ever, so that later steps use stale ones as well."""
-        self.entries += self.ledger.read(lane, consumer, count)
+        self.entries += self.ledger.read(queue, consumer, count)
 
     @precondition(lambda self: self.entries)
     @rule(data=st.data(), is_counted=st.booleans())
-    def hand_back(self, data: st.DataObject, *, is_counted: bool) -> None:
+    def requeue(self, data: st.DataObject, *, is_counted: bool) -> None:
         """Any entry, held or not, may be handed back."""
         entry = data.draw(st.sampled_from(self.entries))
         (self.ledger.retry if is_counted else self.ledger.release)([entry])
@@ -75,21 +75,21 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.entries)
     @rule(data=st.data())
-    def bury(self, data: st.DataObject) -> None:
+    def dead_letter(self, data: st.DataObject) -> None:
         """Any entry may be given up."""
         entry = data.draw(st.sampled_from(self.entries))
         result_id = entry.job.result_id
-        is_inspection = entry.lane is Lane.INSPECT
+        is_inspection = entry.queue is Queue.INSPECT
         dead = verdict(result_id, Decision.NOT_INSPECTED) if is_inspection else None
-        if isinstance(self.ledger.bury(entry, PROBLEM, dead), Committed):
+        if isinstance(self.ledger.dead_letter(entry, PROBLEM, dead), Committed):
             self._count(self.ends, result_id)
             if is_inspection:
                 self._count(self.verdicts, result_id)
 
     @rule(count=st.integers(1, 5))
     def store_results(self, count: int) -> None:
-        """The clerk takes what there is."""
-        results = self.ledger.read_results("clerk", count)
+        """The result writer takes what there is."""
+        results = self.ledger.read_results("result-writer", count)
         self.stored += results
         self.ledger.acknowledge_results(results)
 
@@ -100,20 +100,20 @@ class LedgerMachine(RuleBasedStateMachine):
         assert max(self.ends.values(), default=0) <= 1
 
     def teardown(self) -> None:
-        """After a drain every accepted job is at exactly one end, and the lanes are empty."""
-        for lane in Lane:
+        """After a drain every accepted job is at exactly one end, and the queues are empty."""
+        for queue in Queue:
             self.ledger.release(self.entries)
-            while entries := self.ledger.read(lane, "last", 10):
+            while entries := self.ledger.read(queue, "last", 10):
                 for entry in entries:
                     self._commit(entry, is_escalated=True)
-        while results := self.ledger.read_results("clerk", 10):
+        while results := self.ledger.read_results("result-writer", 10):
             self.stored += results
             self.ledger.acknowledge_results(results)
         self._check_the_end()
 
     def _check_the_end(self) -> None:
         assert set(self.ends) == self.accepted
-        assert self.ledger.waiting(Lane.INSPECT) == self.ledger.waiting(Lane.DIAGNOSE) == 0
+        assert self.ledger.waiting(Queue.INSPECT) == self.ledger.waiting(Queue.DIAGNOSE) == 0
         stored_verdicts = [entry.result_id for entry in self.stored if entry.verdict is not None]
         stored_ends = [entry.result_id for entry in self.stored if entry.stage.is_final]
         assert sorted(stored_verdicts) == sorted(stored_ends) == sorted(self.accepted)
@@ -125,7 +125,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _commit(self, entry: Entry, *, is_escalated: bool) -> None:
         result_id = entry.job.result_id
-        if entry.lane is Lane.DIAGNOSE:
+        if entry.queue is Queue.DIAGNOSE:
             if isinstance(self.ledger.commit_report(entry, report(result_id)), Committed):
                 self._count(self.ends, result_id)
             return

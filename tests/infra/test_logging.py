@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from services.infra.logging import bind, set_up_logging
-from services.infra.settings import CommonSettings
+from services.infra.process.logging import bind, set_up_logging
+from services.infra.process.settings import CommonSettings
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_less_severe_lines_are_left_out(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_an_error_is_written_with_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
-    """For the person who mends the program; users get problem records."""
+    """For the person who fixes the program; users get problem records."""
     set_up_logging(CommonSettings(), "api")
     try:
         int("odd")

@@ -1,12 +1,12 @@
-"""Recipes: the shipped ones load, and a wrong one is refused with file, line, field, value and mend."""
+"""Recipes: the shipped ones load, and a wrong one is refused with file, line, field, value and hint."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from services.infra.errors import RecipeInvalid, UnknownRecipe, UnknownStation
-from services.infra.recipes import RecipeBook, load_recipe
+from services.infra.intake.recipes import RecipeBook, load_recipe
+from services.infra.process.errors import RecipeInvalid, UnknownRecipe, UnknownStation
 
 SHIPPED = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -48,7 +48,7 @@ def test_the_shipped_recipes_load() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "field", "value", "mend"),
+    ("old", "new", "line", "field", "value", "hint"),
     [
         ("deadline_ms: 5000", "deadline_ms: soon", 16, "deadline_ms", "soon", "integer"),
         ("deadline_ms: 5000", "deadline_ms: 0", 16, "deadline_ms", "0", "greater than or equal to 1"),
@@ -70,7 +70,7 @@ def test_the_shipped_recipes_load() -> None:
     ],
 )
 def test_a_wrong_value_is_named_with_its_line_and_mend(
-    tmp_path: Path, old: str, new: str, line: int, field: str, value: str | None, mend: str
+    tmp_path: Path, old: str, new: str, line: int, field: str, value: str | None, hint: str
 ) -> None:
     """One wrong line makes one error that says all a person needs to correct it."""
     assert old in GOOD
@@ -79,7 +79,7 @@ def test_a_wrong_value_is_named_with_its_line_and_mend(
         load_recipe(path)
     [error] = caught.value.errors
     assert (error.file, error.line, error.field, error.value) == (str(path), line, field, value)
-    assert mend in error.mend
+    assert hint in error.hint
     assert f"{path}:{line} {field}" in caught.value.detail
 
 
@@ -116,7 +116,7 @@ def test_a_file_that_is_no_yaml_mapping_is_refused(
         load_recipe(written(tmp_path, text))
     [error] = caught.value.errors
     assert error.line == line
-    assert words in error.mend
+    assert words in error.hint
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -129,14 +129,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_lists_what_exists() -> None:
-    """The mend names the recipes and stations there are."""
+    """The hint names the recipes and stations there are."""
     book = RecipeBook(SHIPPED)
     with pytest.raises(UnknownRecipe) as caught:
         book.get("surfaces")
-    assert "surface" in str(caught.value.mend)
+    assert "surface" in str(caught.value.hint)
     with pytest.raises(UnknownStation) as caught_station:
         book.for_station("nowhere")
-    assert "station-board" in str(caught_station.value.mend)
+    assert "station-board" in str(caught_station.value.hint)
 
 
 def test_the_errors_of_all_files_come_together(tmp_path: Path) -> None:

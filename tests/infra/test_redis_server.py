@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from services.infra.redis_server import HOST, RedisServer, RedisServerError, find_redis_server
+from services.infra.local_redis.server import HOST, RedisServer, RedisServerError, find_redis_server
 from tests.conftest import FreshRedis
 
 
@@ -61,7 +61,7 @@ def test_a_taken_port_is_an_error_with_a_mend(fresh_redis: FreshRedis, tmp_path:
     taken = fresh_redis().port
     with pytest.raises(RedisServerError, match="already in use") as caught:
         RedisServer(tmp_path / "second", port=taken).start()
-    assert "redis.log" in caught.value.mend
+    assert "redis.log" in caught.value.hint
 
 
 def test_a_wrong_redis_server_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.report import ReportState
 from schemas.verdict import Decision
-from services.infra.errors import (
+from services.infra.process.errors import (
     AlreadySigned,
     BadRequest,
     DatabaseVersionMismatch,
@@ -20,7 +20,7 @@ from services.infra.errors import (
     SettingsInvalid,
     StoreUnavailable,
 )
-from services.infra.results import MemoryResults, ResultFilters, ResultStore, Signature, SqlResults
+from services.infra.stores.results import MemoryResults, ResultFilters, ResultStore, Signature, SqlResults
 from tests.infra.postgres import postgres_url
 from tests.infra.samples import MOMENT, PROBLEM, part, report, verdict
 
@@ -71,7 +71,7 @@ def test_a_batch_keeps_what_is_new_and_leaves_the_rest(results: ResultStore) -> 
 
 
 def test_a_report_waits_for_its_verdict(results: ResultStore) -> None:
-    """A report or problem without a row is an error, so that the clerk brings it again."""
+    """A report or problem without a row is an error, so that the result writer brings it again."""
     with pytest.raises(NotFound):
         results.save_report(report())
     with pytest.raises(NotFound):
@@ -183,7 +183,7 @@ def test_of_many_who_sign_together_one_is_kept(results: ResultStore) -> None:
 
 
 def test_many_writers_end_with_one_row_each(results: ResultStore) -> None:
-    """Clerk and API may write together; SQLite makes them wait, not fail."""
+    """Result writer and API may write together; SQLite makes them wait, not fail."""
     ids = [f"r{number % 10}" for number in range(40)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda result_id: results.save_verdicts([verdict(result_id)]), ids))

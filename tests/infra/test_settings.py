@@ -1,4 +1,4 @@
-"""Settings: read from the environment, refused with the variable and the mend, documented word for word."""
+"""Settings: read from the environment, refused with the variable and the hint, documented word for word."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic.fields import FieldInfo
 
-from services.infra.errors import SettingsInvalid
-from services.infra.names import Lane
-from services.infra.settings import (
+from services.infra.process.errors import SettingsInvalid
+from services.infra.process.names import Queue
+from services.infra.process.settings import (
     PREFIX,
     SETTINGS_CLASSES,
     ApiSettings,
@@ -37,10 +37,10 @@ def test_the_page_tells_default_and_meaning(kind: type[CommonSettings]) -> None:
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable overrides a default; lists are JSON."""
-    monkeypatch.setenv("LYNCEUS_LANES", '["diagnose"]')
+    monkeypatch.setenv("LYNCEUS_QUEUES", '["diagnose"]')
     monkeypatch.setenv("LYNCEUS_BATCH_SIZE", "16")
     settings = load_settings(WorkerSettings)
-    assert settings.lanes == (Lane.DIAGNOSE,)
+    assert settings.queues == (Queue.DIAGNOSE,)
     assert settings.batch_size == 16
 
 
@@ -56,17 +56,17 @@ def test_every_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) 
         "LYNCEUS_LEDGER_URL",
         "LYNCEUS_LEGDER_URL",
     }
-    assert all(error.mend for error in caught.value.errors)
+    assert all(error.hint for error in caught.value.errors)
 
 
 def test_a_list_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list written with commas is refused with the way to write it."""
-    monkeypatch.setenv("LYNCEUS_LANES", "inspect,diagnose")
+    monkeypatch.setenv("LYNCEUS_QUEUES", "inspect,diagnose")
     with pytest.raises(SettingsInvalid) as caught:
         load_settings(WorkerSettings)
     [error] = caught.value.errors
-    assert error.field == "LYNCEUS_LANES"
-    assert "JSON" in error.mend
+    assert error.field == "LYNCEUS_QUEUES"
+    assert "JSON" in error.hint
 
 
 def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.infra.errors import StoreFull, StoreUnavailable
-from services.infra.spool import Spool
+from services.infra.process.errors import StoreFull, StoreUnavailable
+from services.infra.stores.spool import Spool
 from tests.infra.samples import PROBLEM, job
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from services.infra.frames import RedisFrames
-from services.infra.ledger import RedisLedger
-from services.infra.recipes import RecipeBook
-from services.infra.redis_server import RedisServer
+from services.infra.intake.recipes import RecipeBook
+from services.infra.local_redis.server import RedisServer
+from services.infra.stores.frames import RedisFrames
+from services.infra.stores.ledger import RedisLedger
 from tests.worker.fake_engine import FakeEngine
 from tests.worker.plant import Plant, write_recipe
 

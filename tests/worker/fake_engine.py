@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import (
+    Capacity,
     Completion,
     DeadlinePassed,
     EngineClosed,
@@ -28,7 +29,6 @@ from engine import (
     Priority,
     PriorityStats,
     Prompt,
-    Room,
     Sampling,
     Scores,
     Timings,
@@ -91,9 +91,11 @@ class FakeEngine:
         self._scorer = ThreadPoolExecutor(AT_ONCE)
         self._writer = ThreadPoolExecutor(AT_ONCE)
 
-    def room(self) -> Room:
+    def capacity(self) -> Capacity:
         """See Engine.room."""
-        return Room(AT_ONCE - self.unfinished(Priority.VERDICT), AT_ONCE - self.unfinished(Priority.REPORT))
+        return Capacity(
+            AT_ONCE - self.unfinished(Priority.VERDICT), AT_ONCE - self.unfinished(Priority.REPORT)
+        )
 
     def unfinished(self, priority: Priority) -> int:
         """Requests of a priority that still owe an answer."""

@@ -14,18 +14,18 @@ from schemas.identity import PartIdentity
 from schemas.job import InspectionJob
 from schemas.problem import Problem
 from schemas.verdict import Verdict
-from services.infra import images
-from services.infra.doorbell import Bell, MemoryDoorbell
-from services.infra.frames import FrameStore
-from services.infra.ledger import JobState, Ledger
-from services.infra.names import Lane
-from services.infra.recipes import RecipeBook
+from services.infra.intake import images
+from services.infra.intake.recipes import RecipeBook
+from services.infra.process.names import Queue
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import JobState, Ledger
+from services.infra.stores.wake_up import MemoryWakeUp, WakeUpPort
 from tests.worker.fake_engine import FakeEngine, Trait, painted
-from worker.claims import Claims
+from worker.context import WorkerContext
 from worker.golden import GoldenShelf
+from worker.leases import Leases
 from worker.progress import Progress
-from worker.shift import Shift
-from worker.station import Station
+from worker.work_loop import WorkLoop
 
 GOOD, SCRATCH, DENT = 0, 1, 2
 
@@ -58,8 +58,8 @@ class Plant:
     frames: FrameStore
     recipes: RecipeBook
     engine: FakeEngine
-    bell: Bell = field(default_factory=MemoryDoorbell)
-    claim_idle_ms: int = 30_000
+    wake_up: WakeUpPort = field(default_factory=MemoryWakeUp)
+    lease_ms: int = 30_000
     reports_at_once: int = 8
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -79,19 +79,19 @@ class Plant:
         self.ledger.add(job, job.frame.digest)
         return job
 
-    def station(self, consumer: str = "worker-1", lanes: tuple[Lane, ...] = tuple(Lane)) -> Station:
+    def context(self, consumer: str = "worker-1", queues: tuple[Queue, ...] = tuple(Queue)) -> WorkerContext:
         """A worker of this plant."""
         progress = Progress(name=consumer, kind="worker", code_version="0")
-        return Station(
+        return WorkerContext(
             consumer=consumer,
-            lanes=lanes,
+            queues=queues,
             ledger=self.ledger,
             frames=self.frames,
             recipes=self.recipes,
             golden=GoldenShelf(self.recipes),
-            bell=self.bell,
+            wake_up=self.wake_up,
             engine=cast(Engine, self.engine),
-            claims=Claims(self.ledger, consumer, self.claim_idle_ms),
+            leases=Leases(self.ledger, consumer, self.lease_ms),
             progress=progress,
             stop=self.stop,
             reports_at_once=self.reports_at_once,
@@ -99,19 +99,19 @@ class Plant:
             linger_seconds=0.0,
         )
 
-    def shift(self, consumer: str = "worker-1", lanes: tuple[Lane, ...] = tuple(Lane)) -> Shift:
-        """A shift of one worker."""
-        return Shift(self.station(consumer, lanes))
+    def work_loop(self, consumer: str = "worker-1", queues: tuple[Queue, ...] = tuple(Queue)) -> WorkLoop:
+        """A work loop of one worker."""
+        return WorkLoop(self.context(consumer, queues))
 
     def work(self) -> None:
         """One whole shift."""
-        self.shift().run(Lane.INSPECT)
+        self.work_loop().run(Queue.INSPECT)
 
     def work_until_empty(self, seconds: float = 20.0) -> None:
-        """Shifts, one ring after the other, until no lane holds anything."""
+        """Shifts, one ring after the other, until no queue holds anything."""
         ends_at = time.monotonic() + seconds
-        while any(self.ledger.waiting(lane) for lane in Lane):
-            assert time.monotonic() < ends_at, "the lanes do not run dry"
+        while any(self.ledger.waiting(queue) for queue in Queue):
+            assert time.monotonic() < ends_at, "the queues do not run dry"
             self.work()
 
     def state(self, result_id: str) -> JobState:

@@ -2,9 +2,9 @@
 
 from redis import Redis
 
-from services.infra.doorbell import Doorbell
-from services.infra.names import Lane, doorbell_key
-from services.infra.redis_server import RedisServer
+from services.infra.local_redis.server import RedisServer
+from services.infra.process.names import Queue, wake_up_key
+from services.infra.stores.wake_up import WakeUp
 from worker.app import create_app
 
 
@@ -23,11 +23,11 @@ def test_a_worker_waits_for_its_broker_for_ever_and_reads_only_json() -> None:
 
 
 def test_rings_do_not_pile_up_while_a_worker_is_busy(ledger_redis: RedisServer) -> None:
-    """A shift may outlast the token many times over; one task in the queue is enough."""
-    bell = Doorbell(ledger_redis.url)
+    """A work loop may outlast the token many times over; one task in the queue is enough."""
+    wake_up = WakeUp(ledger_redis.url)
     with Redis.from_url(ledger_redis.url) as redis:
-        assert bell.ring(Lane.INSPECT)
+        assert wake_up.send(Queue.INSPECT)
         for _ in range(3):
-            redis.delete(doorbell_key(Lane.INSPECT))  # the token has run out
-            assert not bell.ring(Lane.INSPECT)
-        assert redis.llen(Lane.INSPECT.value) == 1
+            redis.delete(wake_up_key(Queue.INSPECT))  # the token has run out
+            assert not wake_up.send(Queue.INSPECT)
+        assert redis.llen(Queue.INSPECT.value) == 1

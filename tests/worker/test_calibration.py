@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.recipe import DefectClass, Recipe, Thresholds
 from schemas.verdict import Decision
-from services.infra.errors import EngineFailed
+from services.infra.process.errors import EngineFailed
 from worker.calibration import decide, judge, softmax
 
 log_probabilities = st.lists(st.floats(-200.0, 0.0), min_size=2, max_size=12)

@@ -1,4 +1,4 @@
-"""The report lane: what becomes of an escalated part, and that verdicts never wait for it."""
+"""The report queue: what becomes of an escalated part, and that verdicts never wait for it."""
 
 import threading
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ import pytest
 from engine import Completion, Priority
 from schemas.report import Diagnosis, ReportState
 from schemas.verdict import Decision
-from services.infra.errors import EngineFailed
-from services.infra.ledger import Entry, RedisLedger, Stage
-from services.infra.names import Lane
-from services.infra.redis_server import RedisServer
+from services.infra.local_redis.server import RedisServer
+from services.infra.process.errors import EngineFailed
+from services.infra.process.names import Queue
+from services.infra.stores.ledger import Entry, RedisLedger, Stage
 from tests.conftest import WaitUntil
 from tests.worker.fake_engine import DIAGNOSIS, TIMINGS, FakeEngine, Trait
 from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
@@ -52,21 +52,21 @@ def test_only_what_the_recipe_escalates_is_written_up(plant: Plant) -> None:
     plant.work()
     assert plant.state("good").stage is Stage.DECIDED
     assert plant.state("dark").stage is Stage.DECIDED
-    assert plant.ledger.waiting(Lane.DIAGNOSE) == 0
+    assert plant.ledger.waiting(Queue.DIAGNOSE) == 0
 
 
 def test_verdicts_go_first_while_a_report_is_written(plant: Plant, wait_until: WaitUntil) -> None:
     """A part that arrives in the middle of a report has its verdict before the report is done."""
     plant.engine.gate.clear()
     plant.submit("dented", DENT)
-    shift = threading.Thread(target=plant.work)
-    shift.start()
+    work_loop = threading.Thread(target=plant.work)
+    work_loop.start()
     wait_until(plant.engine.writing.is_set)
     plant.submit("urgent", GOOD)
     wait_until(lambda: plant.state("urgent").stage is Stage.DECIDED)
     assert plant.state("dented").stage is Stage.DIAGNOSING
     plant.engine.gate.set()
-    shift.join(20)
+    work_loop.join(20)
     assert plant.state("dented").stage is Stage.REPORTED
 
 
@@ -87,7 +87,7 @@ def test_a_report_that_is_cut_off_is_tried_again_and_then_buried(plant: Plant) -
 def test_a_report_without_its_frame_is_a_dead_letter(plant: Plant) -> None:
     """A report cannot be written about pixels that are gone, and somebody gets to know it."""
     plant.submit("dented", DENT)
-    plant.shift(lanes=(Lane.INSPECT,)).run(Lane.INSPECT)
+    plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
     plant.frames.delete("dented")
     plant.work()
     problem = plant.state("dented").problem
@@ -98,7 +98,7 @@ def test_a_report_without_its_frame_is_a_dead_letter(plant: Plant) -> None:
 def test_a_report_is_written_with_the_present_recipe(plant: Plant) -> None:
     """An edited recipe costs no report that still waits: the verdict it explains is made already."""
     plant.submit("dented", DENT)
-    plant.shift(lanes=(Lane.INSPECT,)).run(Lane.INSPECT)
+    plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
     write_recipe(plant.recipes._directory, RECIPE.replace("version: 1", "version: 2"))
     plant.work()
     report = plant.state("dented").report
@@ -111,13 +111,13 @@ def test_a_worker_asked_to_stop_hands_its_report_back(plant: Plant, wait_until: 
     """A report in the making goes back uncounted, and the next worker writes it."""
     plant.engine.gate.clear()
     plant.submit("dented", DENT)
-    shift = threading.Thread(target=plant.work)
-    shift.start()
+    work_loop = threading.Thread(target=plant.work)
+    work_loop.start()
     wait_until(plant.engine.writing.is_set)
     plant.stop.set()
-    shift.join(20)
+    work_loop.join(20)
     assert plant.state("dented").stage is Stage.DIAGNOSING
-    (entry,) = plant.ledger.read(Lane.DIAGNOSE, "next-worker", 1)
+    (entry,) = plant.ledger.read(Queue.DIAGNOSE, "next-worker", 1)
     assert entry.deliveries == 1
     plant.ledger.release([entry])
     plant.stop.clear()
@@ -130,8 +130,8 @@ def test_a_long_report_keeps_its_claim(
     plant: Plant, ledger_redis: RedisServer, wait_until: WaitUntil, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is alive is not robbed of a report that takes longer than the claim."""
-    ledger = RedisLedger(ledger_redis.url, claim_idle_ms=3000)
-    plant = replace(plant, ledger=ledger, claim_idle_ms=3000)
+    ledger = RedisLedger(ledger_redis.url, lease_ms=3000)
+    plant = replace(plant, ledger=ledger, lease_ms=3000)
     renewed: list[int] = []
     renew = ledger.renew
 
@@ -142,25 +142,25 @@ def test_a_long_report_keeps_its_claim(
     monkeypatch.setattr(ledger, "renew", counting)
     plant.engine.gate.clear()
     plant.submit("dented", DENT)
-    shift = threading.Thread(target=plant.work)
-    shift.start()
+    work_loop = threading.Thread(target=plant.work)
+    work_loop.start()
     wait_until(plant.engine.writing.is_set)
     wait_until(lambda: len(renewed) >= 4)  # a renewal each third of the claim: by now it would have run out
-    assert ledger.read(Lane.DIAGNOSE, "thief", 1) == []
+    assert ledger.read(Queue.DIAGNOSE, "thief", 1) == []
     plant.engine.gate.set()
-    shift.join(20)
+    work_loop.join(20)
     assert plant.state("dented").stage is Stage.REPORTED
 
 
 def test_a_report_is_written_once(plant: Plant, ledger_redis: RedisServer, wait_until: WaitUntil) -> None:
     """Two workers with the same report in hand commit one."""
     plant.submit("dented", DENT)
-    plant.shift(lanes=(Lane.INSPECT,)).run(Lane.INSPECT)
+    plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
     plant.engine.gate.clear()
-    slow = Reporter(plant.station("slow"))
+    slow = Reporter(plant.context("slow"))
     assert slow.take() == 1
-    impatient = replace(plant, ledger=RedisLedger(ledger_redis.url, claim_idle_ms=1), engine=FakeEngine())
-    other = Reporter(impatient.station("other"))
+    impatient = replace(plant, ledger=RedisLedger(ledger_redis.url, lease_ms=1), engine=FakeEngine())
+    other = Reporter(impatient.context("other"))
     assert wait_until(other.take) == 1
     conclude_all(impatient, other, wait_until)
     first = plant.state("dented").report
@@ -168,7 +168,7 @@ def test_a_report_is_written_once(plant: Plant, ledger_redis: RedisServer, wait_
     conclude_all(plant, slow, wait_until)
     assert first is not None
     assert plant.state("dented").report == first
-    results = plant.ledger.read_results("clerk", 10)
+    results = plant.ledger.read_results("result-writer", 10)
     assert [result.stage for result in results] == [Stage.DIAGNOSING, Stage.REPORTED]
     impatient.engine.close()
 
@@ -178,15 +178,15 @@ def test_as_many_reports_run_at_once_as_are_set(plant: Plant, wait_until: WaitUn
     plant = replace(plant, reports_at_once=2)
     for number in range(4):
         plant.submit(f"part-{number}", DENT)
-    plant.shift(lanes=(Lane.INSPECT,)).run(Lane.INSPECT)
+    plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
     plant.engine.gate.clear()
-    reporter = Reporter(plant.station())
+    reporter = Reporter(plant.context())
     assert reporter.take() == 2
     assert reporter.take() == 0
-    assert len(plant.ledger.read(Lane.DIAGNOSE, "other-worker", 10)) == 2
+    assert len(plant.ledger.read(Queue.DIAGNOSE, "other-worker", 10)) == 2
     plant.engine.gate.set()
     conclude_all(plant, reporter, wait_until)
-    assert plant.ledger.waiting(Lane.DIAGNOSE) == 2
+    assert plant.ledger.waiting(Queue.DIAGNOSE) == 2
 
 
 def test_a_report_delivered_before_is_written_without_another_beside_it(
@@ -195,9 +195,9 @@ def test_a_report_delivered_before_is_written_without_another_beside_it(
     """What may have ended the last worker takes no other report with it."""
     for number in range(3):
         plant.submit(f"part-{number}", DENT)
-    plant.shift(lanes=(Lane.INSPECT,)).run(Lane.INSPECT)
-    plant.ledger.retry(plant.ledger.read(Lane.DIAGNOSE, "dead-worker", 2))
-    reporter, sizes = Reporter(plant.station()), []
+    plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
+    plant.ledger.retry(plant.ledger.read(Queue.DIAGNOSE, "dead-worker", 2))
+    reporter, sizes = Reporter(plant.context()), []
     while taken := reporter.take():
         sizes.append(taken)
         conclude_all(plant, reporter, wait_until)
@@ -213,10 +213,10 @@ def test_the_schema_keeps_the_order_of_the_report() -> None:
 
 @pytest.mark.parametrize("content", ["", "{", '{"defect": "scratch"}', '"scratch"'])
 def test_text_that_is_no_report_is_a_typed_failure(content: str) -> None:
-    """Whatever stands where the report should be, the error says so and how to mend it."""
+    """Whatever stands where the report should be, the error says so and how to fix it."""
     with pytest.raises(EngineFailed) as caught:
         parse(completion(content, "length"))
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_retry_does_not_repeat_the_same_words() -> None:

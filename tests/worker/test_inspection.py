@@ -1,4 +1,4 @@
-"""The verdict lane, part by part: what each kind of part ends as."""
+"""The verdict queue, part by part: what each kind of part ends as."""
 
 import threading
 from dataclasses import replace
@@ -9,10 +9,10 @@ import pytest
 
 from engine import Image, Priority
 from schemas.verdict import Decision
-from services.infra import images
-from services.infra.ledger import RedisLedger, Stage
-from services.infra.names import Lane
-from services.infra.redis_server import RedisServer
+from services.infra.intake import images
+from services.infra.local_redis.server import RedisServer
+from services.infra.process.names import Queue
+from services.infra.stores.ledger import RedisLedger, Stage
 from tests.conftest import WaitUntil
 from tests.worker.fake_engine import FakeEngine, Trait, late, painted
 from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
@@ -20,8 +20,8 @@ from worker.inspection import Inspector
 
 
 def inspector_of(plant: Plant, consumer: str = "worker-1") -> Inspector:
-    """The verdict lane of one worker, without a report lane beside it."""
-    return Inspector(plant.station(consumer), reports_aside=lambda: None)
+    """The verdict queue of one worker, without a report queue beside it."""
+    return Inspector(plant.context(consumer), reports_aside=lambda: None)
 
 
 def conclude_all(plant: Plant, inspector: Inspector, wait_until: WaitUntil) -> None:
@@ -31,7 +31,7 @@ def conclude_all(plant: Plant, inspector: Inspector, wait_until: WaitUntil) -> N
 
 
 def batch_sizes(plant: Plant, wait_until: WaitUntil) -> list[int]:
-    """How many parts each look at the lane showed to the engine, until nothing waited."""
+    """How many parts each look at the queue showed to the engine, until nothing waited."""
     inspector, sizes = inspector_of(plant), []
     while taken := inspector.take():
         sizes.append(taken)
@@ -76,10 +76,10 @@ def test_the_engine_gets_what_it_has_room_for(plant: Plant, wait_until: WaitUnti
     inspector = inspector_of(plant)
     assert inspector.take() == 8
     assert inspector.take() == 0
-    assert len(plant.ledger.read(Lane.INSPECT, "other-worker", 10)) == 2
+    assert len(plant.ledger.read(Queue.INSPECT, "other-worker", 10)) == 2
     hold.set()
     conclude_all(plant, inspector, wait_until)
-    assert plant.ledger.waiting(Lane.INSPECT) == 2
+    assert plant.ledger.waiting(Queue.INSPECT) == 2
 
 
 def test_a_verdict_is_committed_as_soon_as_it_is_there(plant: Plant, wait_until: WaitUntil) -> None:
@@ -98,11 +98,11 @@ def test_a_verdict_is_committed_as_soon_as_it_is_there(plant: Plant, wait_until:
     inspector.take()
     wait_until(lambda: plant.engine.unfinished(Priority.VERDICT) == 1)
     inspector.conclude()
-    assert plant.ledger.waiting(Lane.INSPECT) == 2
+    assert plant.ledger.waiting(Queue.INSPECT) == 2
     assert inspector.take() == 1
     hold.set()
     conclude_all(plant, inspector, wait_until)
-    assert plant.ledger.waiting(Lane.INSPECT) == 0
+    assert plant.ledger.waiting(Queue.INSPECT) == 0
 
 
 def test_a_late_part_is_not_inspected(plant: Plant) -> None:
@@ -169,7 +169,7 @@ def test_a_frame_that_is_not_the_jobs_is_a_dead_letter(plant: Plant) -> None:
 
 
 def test_an_image_the_engine_refuses_harms_no_batch_mate(plant: Plant) -> None:
-    """Bad input is buried at its first delivery, and the parts beside it get their verdicts."""
+    """Bad input is dead-lettered at its first delivery, and the parts beside it get their verdicts."""
     for number in range(3):
         plant.submit(f"mate-{number}")
     plant.submit("thin", trait=Trait.INVALID)
@@ -192,27 +192,27 @@ def test_a_poison_frame_is_buried_at_the_third_delivery(plant: Plant, trait: Tra
     assert plant.ledger.dead_letters(1)[0].deliveries == 3
     assert plant.verdict("before").decision is Decision.ACCEPT
     assert plant.verdict("after").decision is Decision.ACCEPT
-    assert plant.ledger.waiting(Lane.INSPECT) == 0
+    assert plant.ledger.waiting(Queue.INSPECT) == 0
 
 
 def test_a_part_delivered_before_is_tried_alone(plant: Plant, wait_until: WaitUntil) -> None:
     """What may have ended the last worker takes no batch mate with it."""
     for number in range(4):
         plant.submit(f"part-{number}")
-    lost = plant.ledger.read(Lane.INSPECT, "dead-worker", 2)
+    lost = plant.ledger.read(Queue.INSPECT, "dead-worker", 2)
     plant.ledger.retry(lost)
     assert batch_sizes(plant, wait_until) == [1, 1, 2]
     assert all(plant.verdict(f"part-{number}").decision is Decision.ACCEPT for number in range(4))
 
 
 def test_a_part_delivered_before_waits_until_all_is_quiet(plant: Plant, wait_until: WaitUntil) -> None:
-    """While others are with the engine it stays in the lane, uncounted, and nothing new is read beside it."""
+    """While others are with the engine it stays in the queue, uncounted, and nothing new is read beside it."""
     hold = threading.Event()
     plant.engine.before_score = lambda: hold.wait(20)
     plant.submit("innocent")
     plant.submit("suspect")
     inspector = inspector_of(plant)
-    innocent, suspect = plant.ledger.read(Lane.INSPECT, "dead-worker", 2)
+    innocent, suspect = plant.ledger.read(Queue.INSPECT, "dead-worker", 2)
     plant.ledger.release([innocent])
     assert inspector.take() == 1
     plant.ledger.retry([suspect])
@@ -232,17 +232,17 @@ def test_running_reports_step_aside_for_a_part_delivered_before(plant: Plant, wa
     """A part that ends the process costs no report a delivery; the reports are written afterwards."""
     plant.engine.gate.clear()
     plant.submit("dented", DENT)
-    shift = plant.shift()
+    work_loop = plant.work_loop()
     while not plant.engine.writing.is_set():
-        shift.step()
+        work_loop.step()
     plant.submit("suspect")
-    plant.ledger.retry(plant.ledger.read(Lane.INSPECT, "dead-worker", 1))
-    shift.step()
-    (report,) = plant.ledger.read(Lane.DIAGNOSE, "other-worker", 1)
+    plant.ledger.retry(plant.ledger.read(Queue.INSPECT, "dead-worker", 1))
+    work_loop.step()
+    (report,) = plant.ledger.read(Queue.DIAGNOSE, "other-worker", 1)
     assert report.deliveries == 1
     plant.ledger.release([report])
     plant.engine.gate.set()
-    wait_until(lambda: not shift.step())
+    wait_until(lambda: not work_loop.step())
     assert plant.verdict("suspect").decision is Decision.ACCEPT
     assert plant.state("dented").stage is Stage.REPORTED
 
@@ -251,7 +251,7 @@ def test_a_part_that_ends_every_worker_is_buried_unseen(plant: Plant) -> None:
     """After three deliveries without a commit nobody opens the frame again."""
     plant.submit("killer", trait=Trait.KILLER)
     for worker in ("first", "second", "third"):
-        plant.ledger.retry(plant.ledger.read(Lane.INSPECT, worker, 1))
+        plant.ledger.retry(plant.ledger.read(Queue.INSPECT, worker, 1))
     plant.work()
     assert plant.state("killer").stage is Stage.DEAD
     assert plant.reason("killer").code == "deliveries-exhausted"
@@ -265,10 +265,10 @@ def test_a_second_delivery_changes_nothing(
     plant.submit("twice", DENT)
     go_on = threading.Event()
     plant.engine.before_score = lambda: go_on.wait(20)
-    slow_station = plant.station("slow-worker")
+    slow_station = plant.context("slow-worker")
     slow = Inspector(slow_station, reports_aside=lambda: None)
     assert slow.take() == 1
-    impatient = replace(plant, ledger=RedisLedger(ledger_redis.url, claim_idle_ms=1), engine=FakeEngine())
+    impatient = replace(plant, ledger=RedisLedger(ledger_redis.url, lease_ms=1), engine=FakeEngine())
     other = inspector_of(impatient, "other-worker")
     assert wait_until(other.take) == 1
     conclude_all(impatient, other, wait_until)
@@ -276,9 +276,9 @@ def test_a_second_delivery_changes_nothing(
     go_on.set()
     conclude_all(plant, slow, wait_until)
     assert plant.verdict("twice") == first
-    assert slow_station.progress.beat().finished == 0
-    assert len(plant.ledger.read_results("clerk", 10)) == 1
-    assert plant.ledger.waiting(Lane.DIAGNOSE) == 1
+    assert slow_station.progress.heartbeat().finished == 0
+    assert len(plant.ledger.read_results("result-writer", 10)) == 1
+    assert plant.ledger.waiting(Queue.DIAGNOSE) == 1
     impatient.engine.close()
 
 
@@ -301,12 +301,12 @@ def test_a_new_version_of_a_recipe_is_taken_up(plant: Plant) -> None:
 
 def test_a_broken_recipe_file_stops_nobody(plant: Plant) -> None:
     """The worker keeps the last good recipes, counts the failure, and goes on judging."""
-    shift = plant.shift()
+    work_loop = plant.work_loop()
     write_recipe(plant.recipes._directory, RECIPE.replace("reject_from", "reject_form"))
     plant.submit("part")
-    shift.run(Lane.INSPECT)
+    work_loop.run(Queue.INSPECT)
     assert plant.verdict("part").decision is Decision.ACCEPT
-    assert shift._station.progress.beat().failures == 1
+    assert work_loop._context.progress.heartbeat().failures == 1
 
 
 def test_golden_images_stand_between_the_words_and_the_frame(plant: Plant) -> None:

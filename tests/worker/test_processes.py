@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from services.infra.doorbell import Doorbell
-from services.infra.errors import StoreUnavailable
-from services.infra.frames import RedisFrames
-from services.infra.ledger import RedisLedger, ResultEntry, Stage
-from services.infra.names import CLERK_QUEUE, SUBMIT_TASK, Lane
-from services.infra.recipes import RecipeBook
-from services.infra.redis_server import RedisServer
-from services.infra.results import ResultFilters, SqlResults
+from services.infra.intake.recipes import RecipeBook
+from services.infra.local_redis.server import RedisServer
+from services.infra.process.errors import StoreUnavailable
+from services.infra.process.names import RESULTS_QUEUE, SUBMIT_TASK, Queue
+from services.infra.stores.frames import RedisFrames
+from services.infra.stores.ledger import RedisLedger, ResultEntry, Stage
+from services.infra.stores.results import ResultFilters, SqlResults
+from services.infra.stores.wake_up import WakeUp
 from tests.conftest import ROOT, FreshRedis, WaitUntil
 from tests.worker.fake_engine import FakeEngine, Trait
 from tests.worker.plant import DENT, GOOD, Plant, write_recipe
@@ -57,9 +57,9 @@ class Site:
         return self.process("-m", "tests.worker.worker_process", str(number))
 
     def is_drained(self) -> bool:
-        """Whether no lane holds anything; a ledger that is away is not drained."""
+        """Whether no queue holds anything; a ledger that is away is not drained."""
         with suppress(StoreUnavailable):
-            return not any(self.plant.ledger.waiting(lane) for lane in Lane)
+            return not any(self.plant.ledger.waiting(queue) for queue in Queue)
         return False
 
 
@@ -70,11 +70,11 @@ def site(fresh_redis: FreshRedis, frames_redis: RedisServer, tmp_path: Path) -> 
     recipes = write_recipe(tmp_path / "recipes")
     engine = FakeEngine()
     plant = Plant(
-        ledger=RedisLedger(server.url, claim_idle_ms=3000),
+        ledger=RedisLedger(server.url, lease_ms=3000),
         frames=RedisFrames(frames_redis.url),
         recipes=RecipeBook(recipes),
         engine=engine,
-        bell=Doorbell(server.url),
+        wake_up=WakeUp(server.url),
     )
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
@@ -83,14 +83,14 @@ def site(fresh_redis: FreshRedis, frames_redis: RedisServer, tmp_path: Path) -> 
         "LYNCEUS_DATABASE_URL": f"sqlite:///{tmp_path}/lynceus.db",
         "LYNCEUS_RECIPES_DIR": str(recipes),
         "LYNCEUS_ARCHIVE_DIR": str(tmp_path / "archive"),
-        "LYNCEUS_CLAIM_IDLE_MS": "3000",
+        "LYNCEUS_LEASE_MS": "3000",
     }
     yield Site(plant, server, environment)
     engine.close()
 
 
 def all_results(plant: Plant) -> list[ResultEntry]:
-    """Everything the workers handed to the clerk."""
+    """Everything the workers handed to the result writer."""
     results: list[ResultEntry] = []
     while entries := plant.ledger.read_results("auditor", 100):
         results += entries
@@ -114,14 +114,14 @@ def test_workers_are_killed_and_redis_restarts_and_each_part_ends_once(
     for at_most_waiting in (50, 35):
         started += 1
         with site.worker(started) as worker:
-            wait_until(lambda: plant.ledger.waiting(Lane.INSPECT) <= at_most_waiting, PATIENCE)  # noqa: B023
+            wait_until(lambda: plant.ledger.waiting(Queue.INSPECT) <= at_most_waiting, PATIENCE)  # noqa: B023
             worker.send_signal(signal.SIGKILL)
             worker.wait()
     site.ledger_server.kill()
     site.ledger_server.start()
     while not site.is_drained():
         started += 1
-        assert started < 12, "the killer frame is not buried"
+        assert started < 12, "the killer frame is not dead-lettered"
         with site.worker(started) as worker:
             wait_until(lambda: site.is_drained() or worker.poll() is not None, PATIENCE)
     results = all_results(plant)
@@ -144,10 +144,10 @@ def test_a_worker_survives_redis_and_stops_cleanly(site: Site, wait_until: WaitU
         site.ledger_server.start()
         plant.submit("after", DENT, seconds_left=3600.0)
         wait_until(lambda: plant.state("after").stage is Stage.REPORTED, PATIENCE)
-        (beat,) = plant.ledger.heartbeats()
-        assert beat.kind == "worker"
-        assert beat.model_name == "fake"
-        assert beat.lanes == tuple(Lane)
+        (heartbeat,) = plant.ledger.heartbeats()
+        assert heartbeat.kind == "worker"
+        assert heartbeat.model_name == "fake"
+        assert heartbeat.queues == tuple(Queue)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(PATIENCE) == 0
 
@@ -167,7 +167,7 @@ def test_a_worker_hears_whenever_its_connections_are_cut(site: Site, wait_until:
 def _is_submitted(plant: Plant, result_id: str) -> bool:
     with suppress(StoreUnavailable):
         plant.submit(result_id)
-        plant.bell.ring(Lane.INSPECT)
+        plant.wake_up.send(Queue.INSPECT)
         return True
     return False
 
@@ -184,7 +184,7 @@ def test_a_worker_whose_engine_failed_exits_for_its_supervisor(site: Site, wait_
     with site.worker(1) as worker:
         wait_until(lambda: worker.poll() is not None, PATIENCE)
         assert worker.returncode == 70
-    (entry,) = site.plant.ledger.read(Lane.INSPECT, "next-worker", 1)
+    (entry,) = site.plant.ledger.read(Queue.INSPECT, "next-worker", 1)
     assert entry.deliveries == 2
 
 
@@ -196,13 +196,13 @@ def test_a_worker_asked_to_stop_hands_back_what_its_engine_holds(site: Site, wai
 
     def parts_at_work() -> int:
         beats = plant.ledger.heartbeats()
-        return sum(beat.engine.verdicts.running for beat in beats if beat.engine is not None)
+        return sum(heartbeat.engine.verdicts.running for heartbeat in beats if heartbeat.engine is not None)
 
     with site.worker(1) as worker:
         wait_until(lambda: parts_at_work() == 3, PATIENCE)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(PATIENCE) == 0
-    entries = plant.ledger.read(Lane.INSPECT, "next-worker", 10)
+    entries = plant.ledger.read(Queue.INSPECT, "next-worker", 10)
     assert [entry.deliveries for entry in entries] == [1, 1, 1]
 
 
@@ -213,25 +213,25 @@ def test_a_worker_whose_engine_hangs_exits_for_its_supervisor(site: Site, wait_u
     with site.worker(1) as worker:
         wait_until(lambda: worker.poll() is not None, PATIENCE)
         assert worker.returncode == 70
-    (beat,) = site.plant.ledger.heartbeats()
-    assert beat.fault is not None
-    assert "longer than 0.5 s" in beat.fault
-    (entry,) = site.plant.ledger.read(Lane.INSPECT, "next-worker", 1)
+    (heartbeat,) = site.plant.ledger.heartbeats()
+    assert heartbeat.fault is not None
+    assert "longer than 0.5 s" in heartbeat.fault
+    (entry,) = site.plant.ledger.read(Queue.INSPECT, "next-worker", 1)
     assert entry.deliveries == 2
 
 
 def test_a_part_sent_through_the_queue_ends_in_the_database(
     site: Site, tmp_path: Path, wait_until: WaitUntil
 ) -> None:
-    """Another program's task becomes a verdict, and the clerk stores it; both processes stop at SIGTERM."""
+    """Another program's task becomes a verdict, and the result writer stores it; both processes stop at SIGTERM."""
     app = create_app(site.ledger_server.url)
     results = SqlResults(f"sqlite:///{tmp_path}/lynceus.db")
-    with site.process("-m", "worker", "clerk") as clerk, site.worker(1) as worker:
+    with site.process("-m", "worker", "result-writer") as result_writer, site.worker(1) as worker:
         sent = message(result_id="sent", deadline_ms=600_000)
-        app.send_task(SUBMIT_TASK, args=[sent], queue=CLERK_QUEUE)
+        app.send_task(SUBMIT_TASK, args=[sent], queue=RESULTS_QUEUE)
         wait_until(lambda: results.page(ResultFilters(), None, 10).results, PATIENCE)
         assert results.get("sent").verdict == site.plant.verdict("sent")
-        for process in (worker, clerk):
+        for process in (worker, result_writer):
             process.send_signal(signal.SIGTERM)
             assert process.wait(PATIENCE) == 0
 
@@ -247,7 +247,7 @@ def test_a_part_sent_through_the_queue_ends_in_the_database(
 def test_what_keeps_a_worker_from_starting_is_told_in_words(
     site: Site, variable: str, value: str, words: str
 ) -> None:
-    """A wrong setting, checkpoint or device ends the process with 78, its mend and no stack trace."""
+    """A wrong setting, checkpoint or device ends the process with 78, its hint and no stack trace."""
     ended = subprocess.run(
         [sys.executable, "-m", "worker"],
         cwd=ROOT,
@@ -258,11 +258,13 @@ def test_what_keeps_a_worker_from_starting_is_told_in_words(
     )
     assert ended.returncode == 78
     assert words in ended.stderr
-    assert "mend:" in ended.stderr
+    assert "hint:" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_a_clerk_runs_without_torch() -> None:
-    """The clerk's machine needs neither a GPU nor the engine's libraries."""
-    code = "import sys, worker.desk; assert 'torch' not in sys.modules and 'engine' not in sys.modules"
+def test_a_result_writer_runs_without_torch() -> None:
+    """The result writer's machine needs neither a GPU nor the engine's libraries."""
+    code = (
+        "import sys, worker.result_process; assert 'torch' not in sys.modules and 'engine' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from engine import Image
-from engine.training import targets
 from schemas.recipe import DefectClass, PromptTexts, Recipe
-from services.infra.recipes import RecipeBook
+from services.infra.intake.recipes import RecipeBook
+from starter.pictures import targets
 from tests.conftest import ROOT
 from tests.worker.test_calibration import recipe_of
 from worker.prompts import choices, diagnose_text, inspect_prompt, inspect_text

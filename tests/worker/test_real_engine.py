@@ -9,8 +9,8 @@ import pytest
 
 from engine import Engine, EngineConfig
 from schemas.verdict import Decision
-from services.infra.ledger import Stage
-from services.infra.names import Lane
+from services.infra.process.names import Queue
+from services.infra.stores.ledger import Stage
 from tests.worker.fake_engine import FakeEngine
 from tests.worker.plant import DENT, GOOD, Plant
 from worker import diagnosis
@@ -30,7 +30,7 @@ def test_a_shift_on_the_real_engine(plant: Plant, tmp_path: Path, monkeypatch: p
             real.submit(f"part-{number}", (GOOD, DENT)[number % 2], seconds_left=3600.0)
         real.submit("late", seconds_left=-1.0)
         real.work_until_empty(300.0)
-    assert {lane: plant.ledger.waiting(lane) for lane in Lane} == dict.fromkeys(Lane, 0)
+    assert {queue: plant.ledger.waiting(queue) for queue in Queue} == dict.fromkeys(Queue, 0)
     assert plant.reason("late").code == "deadline-passed"
     for number in range(3):
         _check(plant, f"part-{number}", engine.info)

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from services.infra import images
-from services.infra.doorbell import MemoryDoorbell
-from services.infra.errors import BadRequest, FrameTooLarge, StoreUnavailable
-from services.infra.frames import RedisFrames
-from services.infra.ledger import Stage
-from services.infra.submission import Submission
+from services.infra.intake import images
+from services.infra.intake.submission import Submission
+from services.infra.process.errors import BadRequest, FrameTooLarge, StoreUnavailable
+from services.infra.stores.frames import RedisFrames
+from services.infra.stores.ledger import Stage
+from services.infra.stores.wake_up import MemoryWakeUp
 from tests.conftest import FreshRedis
 from tests.worker.fake_engine import painted
 from tests.worker.plant import GOOD, Plant
@@ -27,7 +27,7 @@ def message(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
 @pytest.fixture
 def submission(plant: Plant) -> Submission:
     """The one door, with a bell that only notes who rang."""
-    return Submission(plant.ledger, plant.frames, MemoryDoorbell(), plant.recipes)
+    return Submission(plant.ledger, plant.frames, MemoryWakeUp(), plant.recipes)
 
 
 def test_a_submitted_part_is_inspected(plant: Plant, submission: Submission) -> None:
@@ -56,17 +56,17 @@ def test_a_submitted_part_is_inspected(plant: Plant, submission: Submission) -> 
 def test_a_wrong_message_is_a_dead_letter(
     plant: Plant, submission: Submission, wrong: dict[str, Any], code: str
 ) -> None:
-    """A queue has no caller to tell, so the refusal is kept where a person finds it, with its mend."""
+    """A queue has no caller to tell, so the refusal is kept where a person finds it, with its hint."""
     receive(wrong, submission)
     (letter,) = plant.ledger.dead_letters(10)
     assert letter.problem.code == code
-    assert letter.problem.mend
+    assert letter.problem.hint
     assert plant.ledger.counters()["submit_refused"] == 1
     assert list(plant.frames.ids()) == []
 
 
 def test_every_wrong_field_is_named_at_once(submission: Submission) -> None:
-    """The sender mends a message in one go."""
+    """The sender fixes a message in one go."""
     with pytest.raises(BadRequest) as caught:
         accept({"request": {"result_id": "r-1", "deadline_ms": -5}, "image": "aGVsbG8="}, submission)
     fields = {error.field for error in caught.value.errors}
@@ -93,7 +93,7 @@ def test_an_oversized_image_is_refused_before_it_is_decoded(
 def test_a_store_that_is_away_refuses_nobody(plant: Plant, fresh_redis: FreshRedis) -> None:
     """The message comes again later, and no dead letter is written meanwhile."""
     server = fresh_redis()
-    away = Submission(plant.ledger, RedisFrames(server.url), MemoryDoorbell(), plant.recipes)
+    away = Submission(plant.ledger, RedisFrames(server.url), MemoryWakeUp(), plant.recipes)
     server.kill()
     with pytest.raises(StoreUnavailable):
         receive(message(), away)

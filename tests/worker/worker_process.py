@@ -4,7 +4,7 @@ import sys
 from typing import cast
 
 from engine import Engine
-from services.infra.settings import WorkerSettings, load_settings
+from services.infra.process.settings import WorkerSettings, load_settings
 from tests.worker.fake_engine import FakeEngine
 from worker.gpu import serve_with
 

@@ -1,4 +1,4 @@
-"""Whether a GPU can run the kernels, and if not, why and what mends it."""
+"""Whether a GPU can run the kernels, and if not, why and what fixes it."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Fault(NamedTuple):
     """What keeps a device from being used, and what a person can do about it."""
 
     detail: str
-    mend: str
+    hint: str
 
 
 class Card(NamedTuple):

@@ -1,6 +1,7 @@
 """One router per noun of the API."""
 
-from services.api.routers import dashboard, events, health, inspections, metrics, reports, results, status
+from services.api.routers import events, health, inspections, metrics, reports, results, status
+from services.web import overview as dashboard
 
 ROUTERS = tuple(
     noun.router for noun in (inspections, results, reports, status, events, health, metrics, dashboard)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from services.api.ports import Ports, PortsOf
-from services.infra.errors import StoreFull, StoreUnavailable
+from services.infra.process.errors import StoreFull, StoreUnavailable
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
@@ -47,7 +47,7 @@ def _make_sure_of_a_seat(ports: Ports) -> None:
     if ports.listeners.available_tokens < 1:
         raise StoreFull(
             f"{ports.listeners.total_tokens:.0f} event streams are open, and more are not served",
-            mend="close a stream, or poll GET /v1/results",
+            hint="close a stream, or poll GET /v1/results",
         )
 
 

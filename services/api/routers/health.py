@@ -10,9 +10,9 @@ from schemas.problem import FieldError, Problem
 from services.api.plant import ALIVE_SECONDS, processes
 from services.api.ports import Ports, PortsOf
 from services.api.problems import problem_response
-from services.infra.errors import StoreUnavailable
-from services.infra.names import Lane
-from services.infra.results import ResultFilters
+from services.infra.process.errors import StoreUnavailable
+from services.infra.process.names import Queue
+from services.infra.stores.results import ResultFilters
 
 router = APIRouter(tags=["health"])
 
@@ -61,7 +61,7 @@ def _not_ready(failures: list[FieldError], path: str) -> Problem:
         detail=f"parts do not get their verdicts now: {names}",
         code="not-ready",
         instance=path,
-        mend="see `errors` for the mend of each",
+        hint="see `errors` for the hint of each",
         errors=tuple(failures),
     )
 
@@ -71,11 +71,11 @@ def _failures(ports: Ports) -> Iterator[FieldError | None]:
         try:
             yield check(ports)
         except StoreUnavailable as error:
-            yield FieldError(field=name, detail=error.detail, mend=error.mend or MENDS[name])
+            yield FieldError(field=name, detail=error.detail, hint=error.hint or HINTS[name])
 
 
 def _ledger(ports: Ports) -> None:
-    ports.ledger.waiting(Lane.INSPECT)
+    ports.ledger.waiting(Queue.INSPECT)
 
 
 def _frames(ports: Ports) -> None:
@@ -91,10 +91,10 @@ def _worker(ports: Ports) -> FieldError | None:
     if any(worker.judges for worker in workers):
         return None
     if workers:
-        reasons = "; ".join(f"{worker.beat.name}: {worker.beat.fault}" for worker in workers)
-        return FieldError(field="worker", detail=f"no worker can go on: {reasons}", mend=RESTART)
-    detail = f"no worker has given a sign of life within {ALIVE_SECONDS:.0f} s"
-    return FieldError(field="worker", detail=detail, mend=MENDS["worker"])
+        reasons = "; ".join(f"{worker.heartbeat.name}: {worker.heartbeat.fault}" for worker in workers)
+        return FieldError(field="worker", detail=f"no worker can go on: {reasons}", hint=RESTART)
+    detail = f"no worker has given a heartbeat within {ALIVE_SECONDS:.0f} s"
+    return FieldError(field="worker", detail=detail, hint=HINTS["worker"])
 
 
 CHECKS: dict[str, Callable[[Ports], FieldError | None]] = {
@@ -106,7 +106,7 @@ CHECKS: dict[str, Callable[[Ports], FieldError | None]] = {
 
 RESTART = "its supervisor starts it again; where none does, start it by hand and look into its log"
 
-MENDS = {
+HINTS = {
     "ledger": "start the ledger's Redis, or correct LYNCEUS_LEDGER_URL",
     "frames": "start the frames' Redis, or correct LYNCEUS_FRAMES_URL",
     "database": "start the database, or correct LYNCEUS_DATABASE_URL",

@@ -14,8 +14,8 @@ from services.api.lookup import find, image_of
 from services.api.ports import Ports, PortsOf
 from services.api.representations import AcceptedInspection, Inspection, links_of
 from services.api.uploads import FORM, JSON, InspectionBody, Upload, form_schema, read_upload
-from services.infra.errors import DuplicateConflict, NotFound, RecipeInvalid, StoreUnavailable
-from services.infra.submission import SubmissionRequest
+from services.infra.intake.submission import SubmissionRequest
+from services.infra.process.errors import DuplicateConflict, NotFound, RecipeInvalid, StoreUnavailable
 
 router = APIRouter(prefix="/v1/inspections", tags=["inspections"])
 
@@ -101,7 +101,7 @@ def _refuse_if_forgotten(ports: Ports, result_id: str) -> None:
         ports.results.get(result_id)
         raise DuplicateConflict(
             f"this Idempotency-Key belongs to the finished result {result_id!r}",
-            mend="use a new key for each part and image; keys are compared for one day after the result",
+            hint="use a new key for each part and image; keys are compared for one day after the result",
         )
 
 
@@ -112,7 +112,7 @@ def _stored_image(ports: Ports, upload: Upload) -> bytes:
     if digest != upload.frame_digest:
         raise DuplicateConflict(
             f"the image of {upload.frame_of!r} has digest {digest}, not {upload.frame_digest}",
-            mend="send the digest that GET /v1/inspections/{result_id} shows under `frame`",
+            hint="send the digest that GET /v1/inspections/{result_id} shows under `frame`",
         )
     return data
 

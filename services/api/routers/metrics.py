@@ -37,19 +37,19 @@ class _PlantCollector(Collector):
         yield from engine_metrics(self.status.processes)
 
     def _queues(self) -> Iterator[Metric]:
-        waiting = GaugeMetricFamily("lynceus_waiting", "Jobs without a result.", labels=["lane"])
+        waiting = GaugeMetricFamily("lynceus_waiting", "Jobs without a result.", labels=["queue"])
         oldest = GaugeMetricFamily(
-            "lynceus_oldest_wait_seconds", "Age of the oldest job without a result.", labels=["lane"]
+            "lynceus_oldest_wait_seconds", "Age of the oldest job without a result.", labels=["queue"]
         )
         for queue in self.status.queues:
-            waiting.add_metric([queue.lane], queue.waiting)
-            oldest.add_metric([queue.lane], queue.oldest_wait_seconds)
+            waiting.add_metric([queue.queue], queue.waiting)
+            oldest.add_metric([queue.queue], queue.oldest_wait_seconds)
         yield waiting
         yield oldest
 
     def _signs_of_life(self) -> Iterator[Metric]:
         alive = GaugeMetricFamily(
-            "lynceus_process_up", "1 while the process gives signs of life.", labels=["kind", "name"]
+            "lynceus_process_up", "1 while the process gives heartbeats.", labels=["kind", "name"]
         )
         able = GaugeMetricFamily(
             "lynceus_worker_judges", "1 while a worker lives and its engine can go on.", labels=["name"]
@@ -58,11 +58,11 @@ class _PlantCollector(Collector):
             "lynceus_finished_jobs", "Jobs a process brought to an end.", labels=["kind", "name"]
         )
         for process in self.status.processes:
-            labels = [process.beat.kind, process.beat.name]
+            labels = [process.heartbeat.kind, process.heartbeat.name]
             alive.add_metric(labels, float(process.is_alive))
-            finished.add_metric(labels, process.beat.finished)
-            if process.beat.kind == "worker":
-                able.add_metric([process.beat.name], float(process.judges))
+            finished.add_metric(labels, process.heartbeat.finished)
+            if process.heartbeat.kind == "worker":
+                able.add_metric([process.heartbeat.name], float(process.judges))
         silence = GaugeMetricFamily(
             "lynceus_camera_silent_seconds", "Seconds since a camera's last frame.", labels=["camera"]
         )

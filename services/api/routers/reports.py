@@ -10,13 +10,13 @@ from schemas.report import DiagnosisReport
 from services.api.identifiers import ResultId
 from services.api.lookup import Known, find
 from services.api.negotiation import best_match
-from services.api.pages import page_headers
 from services.api.ports import PortsOf
-from services.api.report_page import render_report
 from services.api.signing import REQUEST_BODY, read_signing
-from services.infra.errors import NotFound
-from services.infra.ledger import Stage
-from services.infra.results import Signature, Signing
+from services.infra.process.errors import NotFound
+from services.infra.stores.ledger import Stage
+from services.infra.stores.results import Signature, Signing
+from services.web.report_page import render_report
+from services.web.templating import page_headers
 
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
 
@@ -33,7 +33,7 @@ WHY_NONE = {
     Stage.REPORTED: ("it is written and not filed yet", "ask again later"),
     Stage.DEAD: ("the report was given up", "see GET /v1/dead-letters for the reason"),
 }
-"""Why a known result has no report, and the mend, by its stage."""
+"""Why a known result has no report, and the hint, by its stage."""
 
 
 @router.get(
@@ -73,10 +73,10 @@ def sign(
     try:
         return ports.results.sign(result_id, signature)
     except NotFound as error:
-        # The ledger has the report already, and the clerk has still to bring it to the database.
+        # The ledger has the report already, and the result writer has still to bring it to the database.
         raise _no_report(known) from error
 
 
 def _no_report(known: Known) -> NotFound:
-    why, mend = WHY_NONE[known.stage]
-    return NotFound(f"there is no report on {known.result_id!r}: {why}", mend=mend)
+    why, hint = WHY_NONE[known.stage]
+    return NotFound(f"there is no report on {known.result_id!r}: {why}", hint=hint)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from services.api.ports import PortsOf
 from services.api.representations import ResultPage, ResultRow, links_of
-from services.infra.results import ResultFilters, StoredResult
+from services.infra.stores.results import ResultFilters, StoredResult
 
 router = APIRouter(prefix="/v1/results", tags=["results"])
 

@@ -49,7 +49,7 @@ def test_a_kernel_that_does_not_compile_is_told_with_the_log(other_sources: Path
         compile_unit(ROUTE)
 
     assert "not today" in found.value.detail
-    assert "reinstall" in found.value.mend
+    assert "reinstall" in found.value.hint
 
 
 @pytest.mark.timeout(240)
@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_written_is_said_once(
 
 
 @pytest.mark.parametrize(
-    ("card", "said", "mend"),
+    ("card", "said", "hint"),
     [
         (Card("Tesla T4", (7, 5), (13, 0)), "compute capability 7.5", "Ampere"),
         (Card("NVIDIA L4", (8, 9), (12, 8)), "knows CUDA 12.8", "update the NVIDIA driver"),
@@ -128,13 +128,13 @@ def test_a_folder_that_cannot_be_written_is_said_once(
     ],
     ids=str,
 )
-def test_a_card_that_cannot_be_used_is_told_why(card: Card, said: str, mend: str) -> None:
+def test_a_card_that_cannot_be_used_is_told_why(card: Card, said: str, hint: str) -> None:
     """An old card, an old driver, a card newer than the compiler."""
     fault = card_fault(card, (13, 0), (80, 86, 89, 90, 100, 120))
 
     assert fault is not None
     assert said in fault.detail
-    assert mend in fault.mend
+    assert hint in fault.hint
 
 
 @pytest.mark.parametrize("driver", [(13, 0), (13, 5), (14, 0)])
@@ -162,7 +162,7 @@ def test_the_compiler_is_of_the_release_that_torch_is_built_with() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_without_a_gpu_auto_takes_the_processor_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    """What was asked for by name is an error with a mend; what was left open is decided and told."""
+    """What was asked for by name is an error with a hint; what was left open is decided and told."""
     fault = device_fault(0)
     assert fault is not None
     with caplog.at_level("INFO"):

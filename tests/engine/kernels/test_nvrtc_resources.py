@@ -4,9 +4,9 @@ from functools import cache
 
 import pytest
 
-from bench import cuda_resources
-from bench.cuda_resources import ARCHITECTURES, compiled_for, cubin_of, measured, row, title, unit_of
-from bench.machine_code import LIMITS, Resources, instructions_per_weight, occupancy
+from bench.paper import cuda_resources
+from bench.paper.cuda_resources import ARCHITECTURES, compiled_for, cubin_of, measured, row, title, unit_of
+from bench.paper.machine_code import LIMITS, Resources, instructions_per_weight, occupancy
 from engine.kernels.cuda.cache import CubinCache
 from engine.kernels.cuda.faces import KERNELS
 from engine.kernels.cuda.launches import Launch
@@ -42,7 +42,7 @@ def document() -> dict[str, list[str]]:
 def test_a_kernel_compiles_without_spills_to_what_the_document_says(
     architecture: str, launch: Launch, cubins: CubinCache
 ) -> None:
-    """Mend the document with `python -m bench.cuda_resources > docs/cuda_resources.md`."""
+    """Hint the document with `python -m bench.paper.cuda_resources > docs/cuda_resources.md`."""
     found = measured(launch, architecture, cubin_of(unit_of(launch, architecture), cubins))
 
     assert found.taken.stack == 0

@@ -1,4 +1,4 @@
-"""What the load of `bench.serving` promises: fixed moments, and latencies that no slow answer hides."""
+"""What the load of `bench.serving.verdicts` promises: fixed moments, and latencies that no slow answer hides."""
 
 import time
 from concurrent.futures import Future
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.serving_load import arrivals, offer, percentiles, saturated
+from bench.serving.load import arrivals, offer, percentiles, saturated
 
 
 class OneAtATime:

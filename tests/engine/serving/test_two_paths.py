@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.serving_peer import write_plain
+from bench.serving.peer import write_plain
 from engine import Completion, DeadlinePassed, Engine, EngineConfig, Priority, Scores
 from engine.model.cache import BLOCK_TOKENS
 from tests.engine.serving.traffic import PROMPTS, Alone, Ask, Stepped

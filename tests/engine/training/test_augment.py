@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.training.augment import augment, damaged_copy, relight, tilt, turn, zoom
-from engine.training.facts import METAL_CLASSES, METAL_PART
-from engine.training.samples import Box, Sample, box_around
-from engine.training.surfaces import generate
+from starter.pictures.facts import METAL_CLASSES, METAL_PART
+from starter.pictures.samples import Box, Sample, box_around
+from starter.surfaces.augment import augment, damaged_copy, relight, tilt, turn, zoom
+from starter.surfaces.surfaces import generate
 
 
 @pytest.fixture

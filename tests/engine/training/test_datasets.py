@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.training.datasets import (
+from starter.pictures.datasets import (
     SCREW_TEST,
     SCREW_VALIDATION,
     Crops,
@@ -16,9 +16,9 @@ from engine.training.datasets import (
     read_pixels,
     read_screws,
 )
-from engine.training.leakage import copies, leaked, overlaps
-from engine.training.materials import turned_metal
-from engine.training.samples import GOOD, Pixels, Sample
+from starter.pictures.leakage import copies, leaked, overlaps
+from starter.pictures.samples import GOOD, Pixels, Sample
+from starter.surfaces.materials import turned_metal
 
 
 def grooves(seed: int, size: int = 256) -> Pixels:

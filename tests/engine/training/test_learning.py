@@ -9,16 +9,16 @@ import torch
 from tokenizers import Tokenizer
 
 from engine.model.experts import Routing
-from engine.training.auxiliary import PatchHead
-from engine.training.balance import RATE, LoadBalancer
-from engine.training.evaluate import best_temperature, class_figures
-from engine.training.examples import KINDS, Batch, ExampleMaker, pack
-from engine.training.mixture import offer_other_classes
-from engine.training.samples import Sample
-from engine.training.starter import new_network, starter_config, starter_images
-from engine.training.surfaces import generate
-from engine.training.train import Plan, Trainer
-from engine.training.vocabulary import build_tokenizer
+from starter.auxiliary import PatchHead
+from starter.evaluate import best_temperature, class_figures
+from starter.examples import KINDS, Batch, ExampleMaker, pack
+from starter.mixture import offer_other_classes
+from starter.pictures.balance import RATE, LoadBalancer
+from starter.pictures.samples import Sample
+from starter.pictures.vocabulary import build_tokenizer
+from starter.starter import new_network, starter_config, starter_images
+from starter.surfaces.surfaces import generate
+from starter.train import Plan, Trainer
 
 
 @pytest.fixture(scope="module")

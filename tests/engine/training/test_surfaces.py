@@ -5,11 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from engine.training.defects import DRAWERS
-from engine.training.drawing import ALL_DRAWERS, VISIBLE_GREY_LEVELS, apply_defect
-from engine.training.facts import SURFACE_CLASSES
-from engine.training.samples import GOOD, Sample, box_around
-from engine.training.surfaces import FIRST_HELD_OUT_SEED, MISSING, SIZE, generate, held_out
+from starter.pictures.facts import SURFACE_CLASSES
+from starter.pictures.samples import GOOD, Sample, box_around
+from starter.surfaces.defects import DRAWERS
+from starter.surfaces.drawing import ALL_DRAWERS, VISIBLE_GREY_LEVELS, apply_defect
+from starter.surfaces.surfaces import FIRST_HELD_OUT_SEED, MISSING, SIZE, generate, held_out
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.training.facts import FACTS
-from engine.training.samples import GOOD, Box, Sample
-from engine.training.targets import (
+from schemas.recipe import PromptTexts
+from schemas.report import Diagnosis
+from starter.pictures.facts import FACTS
+from starter.pictures.samples import GOOD, Box, Sample
+from starter.pictures.targets import (
     CANNOT_TELL,
     diagnose_text,
     extent,
@@ -19,9 +21,7 @@ from engine.training.targets import (
     report_json,
     where,
 )
-from engine.training.vocabulary import KINDS_OF_PART, described_samples
-from schemas.recipe import PromptTexts
-from schemas.report import Diagnosis
+from starter.pictures.vocabulary import KINDS_OF_PART, described_samples
 
 PART, CLASSES = "machined surface", ("good", "dent")
 

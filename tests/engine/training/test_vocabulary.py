@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from jinja2 import Environment, StrictUndefined
 from tokenizers import Tokenizer
 
-from engine.training.chat import CHAT_TEMPLATE
-from engine.training.targets import diagnose_text, inspect_text, reasoning, report_json
-from engine.training.vocabulary import (
+from starter.pictures.chat import CHAT_TEMPLATE
+from starter.pictures.targets import diagnose_text, inspect_text, reasoning, report_json
+from starter.pictures.vocabulary import (
     KINDS_OF_PART,
     SPECIAL_TOKENS,
     VOCABULARY_SIZE,

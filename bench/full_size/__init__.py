@@ -1,0 +1,1 @@
+"""The 28B model's layout at full size."""

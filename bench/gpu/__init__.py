@@ -1,0 +1,1 @@
+"""What a GPU does: correctness and speed of the kernels and of the model."""

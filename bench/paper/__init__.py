@@ -1,0 +1,1 @@
+"""What the CUDA kernels can do at most, on paper, and what their machine code takes."""

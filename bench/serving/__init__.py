@@ -1,0 +1,1 @@
+"""Verdicts and reports under load."""

@@ -1,0 +1,1 @@
+"""The 2-bit code beside other methods."""

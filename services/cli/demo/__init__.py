@@ -1,0 +1,1 @@
+"""The demo: sample pictures from camera to report."""

@@ -1,0 +1,1 @@
+"""A whole Lynceus on one machine: its processes, and what they need."""

@@ -1,0 +1,1 @@
+"""How a part comes in: its picture, the quality gate, recipes, golden images, submission, capacity."""

@@ -1,0 +1,92 @@
+"""The wake-up: a Celery task that wakes a worker for a queue and never carries work."""
+
+from typing import Protocol
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from services.infra.process.errors import StoreUnavailable
+from services.infra.process.names import WORK_TASK, Queue, wake_up_key
+from services.infra.stores.redis_client import connect, typed_errors
+
+TOKEN_KEPT_MS = 5_000
+"""After this a ring is taken for lost, and the next one sends a new task."""
+
+BROKER_OPTIONS = {
+    "socket_connect_timeout": 2,
+    "socket_timeout": 15,
+    "socket_keepalive": True,
+    "health_check_interval": 15,
+}
+"""How every Celery process of ours talks to Redis; a half-open connection is noticed in seconds."""
+
+
+class WakeUpPort(Protocol):
+    """Wakes workers; a lost ring costs time, never a job."""
+
+    def send(self, queue: Queue) -> bool:
+        """Ask for a work loop on the queue; False when one is already waiting. Raises StoreUnavailable."""
+        ...
+
+    def answered(self, queue: Queue) -> None:
+        """Say that a work loop has begun, so that the next ring asks for another one."""
+        ...
+
+
+class WakeUp:
+    """Rings through Celery's queue of the queue's name, at most one task waiting in each."""
+
+    def __init__(self, ledger_url: str) -> None:
+        self._url = ledger_url
+        self._redis = connect(ledger_url, as_text=True)
+        self._celery = Celery("lynceus-wake-up", broker=ledger_url, set_as_current=False)
+        self._celery.conf.update(
+            broker_transport_options=BROKER_OPTIONS,
+            task_ignore_result=True,
+            task_serializer="json",
+            accept_content=["json"],
+        )
+
+    def send(self, queue: Queue) -> bool:
+        """See Bell.ring."""
+        key = wake_up_key(queue)
+        with typed_errors(self._url):
+            if not self._redis.set(key, "waiting", nx=True, px=TOKEN_KEPT_MS):
+                return False
+            # A work loop may outlast many tokens. Kombu keeps a queue as a list of the queue's name: while a task
+            # stands in it, another would only pile up.
+            if self._redis.llen(queue.value):
+                return False
+        try:
+            # Kombu wraps what it meets while connecting, and lets through what it meets while publishing.
+            with typed_errors(self._url):
+                self._celery.send_task(WORK_TASK, queue=queue.value, retry=False)
+        except OperationalError as error:
+            # The token stays behind at most TOKEN_KEPT_MS; without Redis it cannot be taken back now.
+            raise StoreUnavailable(
+                f"the ring for {queue.value} was not sent: {error}",
+                hint="check that Redis runs and is reachable",
+            ) from error
+        return True
+
+    def answered(self, queue: Queue) -> None:
+        """See Bell.answer."""
+        with typed_errors(self._url):
+            self._redis.delete(wake_up_key(queue))
+
+
+class MemoryWakeUp:
+    """Notes who rang, for tests and tools."""
+
+    def __init__(self) -> None:
+        self.waiting: set[Queue] = set()
+
+    def send(self, queue: Queue) -> bool:
+        """See Bell.ring."""
+        is_new = queue not in self.waiting
+        self.waiting.add(queue)
+        return is_new
+
+    def answered(self, queue: Queue) -> None:
+        """See Bell.answer."""
+        self.waiting.discard(queue)

@@ -1,0 +1,1 @@
+"""Real pictures, and what is said about them."""

@@ -1,0 +1,1 @@
+"""Synthetic surfaces with defects."""

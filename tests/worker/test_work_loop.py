@@ -1,0 +1,216 @@
+"""The work loop: bells, queues, stores that go away, engines that fail, and being asked to stop."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from engine import EngineClosed, Priority
+from schemas.verdict import Decision
+from services.infra.process.errors import StoreUnavailable
+from services.infra.process.names import Queue
+from services.infra.stores.frames import RedisFrames
+from services.infra.stores.ledger import RedisLedger, Stage
+from services.infra.stores.wake_up import MemoryWakeUp
+from tests.conftest import FreshRedis, WaitUntil
+from tests.worker.fake_engine import Trait
+from tests.worker.plant import DENT, GOOD, Plant
+from worker import work_loop as work_loop_module
+from worker.ticker import Ticker
+from worker.watchdog import look
+
+
+def test_a_shift_answers_the_bell_that_rang(plant: Plant) -> None:
+    """The other queue's ring still stands in its own queue, and its own shift will answer it."""
+    wake_up = MemoryWakeUp()
+    wake_up.send(Queue.INSPECT)
+    wake_up.send(Queue.DIAGNOSE)
+    replace(plant, wake_up=wake_up).work_loop().run(Queue.INSPECT)
+    assert wake_up.waiting == {Queue.DIAGNOSE}
+
+
+def test_an_escalated_part_rings_for_its_report(plant: Plant) -> None:
+    """A worker that serves the other queue alone hears of the work."""
+    wake_up = MemoryWakeUp()
+    plant.submit("dented", DENT)
+    replace(plant, wake_up=wake_up).work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
+    assert wake_up.waiting == {Queue.DIAGNOSE}
+    assert plant.state("dented").stage is Stage.DIAGNOSING
+
+
+def test_a_worker_serves_only_its_lanes(plant: Plant) -> None:
+    """A second card can be given to reports alone."""
+    plant.submit("dented", DENT)
+    plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
+    plant.submit("good", GOOD)
+    plant.work_loop(queues=(Queue.DIAGNOSE,)).run(Queue.DIAGNOSE)
+    assert plant.state("dented").stage is Stage.REPORTED
+    assert plant.state("good").stage is Stage.WAITING
+
+
+def test_a_long_shift_makes_room_for_celery_and_rings_again(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A work loop whose work does not end comes to its end by itself; the next one finds the engine at work."""
+    monkeypatch.setattr(work_loop_module, "TASK_SECONDS", 0.0)
+    wake_up = MemoryWakeUp()
+    plant.engine.gate.clear()
+    plant.submit("dented", DENT)
+    work_loop = replace(plant, wake_up=wake_up).work_loop()
+    while not plant.engine.writing.is_set():
+        work_loop.run(Queue.INSPECT)
+    assert wake_up.waiting == {Queue.INSPECT}
+    plant.engine.gate.set()
+    while plant.ledger.waiting(Queue.DIAGNOSE):
+        work_loop.run(Queue.INSPECT)
+    assert plant.state("dented").stage is Stage.REPORTED
+    assert len(plant.engine.prompts) == 2
+
+
+def test_asked_to_stop_a_shift_hands_back_what_is_not_finished(plant: Plant, wait_until: WaitUntil) -> None:
+    """Parts and reports in the engine's hands go back uncounted; what was answered stays committed."""
+    plant.engine.gate.clear()
+    plant.submit("answered", DENT)
+    work_loop = threading.Thread(target=plant.work)
+    work_loop.start()
+    wait_until(plant.engine.writing.is_set)
+    hold = threading.Event()
+    plant.engine.before_score = lambda: hold.wait(20)
+    for number in range(20):
+        plant.submit(f"part-{number}")
+    wait_until(lambda: plant.engine.unfinished(Priority.VERDICT) == 8)
+    plant.stop.set()
+    work_loop.join(20)
+    assert not work_loop.is_alive()
+    assert plant.verdict("answered").decision is Decision.REJECT
+    left = [entry for queue in Queue for entry in plant.ledger.read(queue, "next-worker", 100)]
+    assert len(left) == 21
+    assert {entry.deliveries for entry in left} == {1}
+    hold.set()
+
+
+def test_work_between_two_shifts_can_be_handed_back(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that ends while no shift runs leaves nothing behind that only a claim's end would free."""
+    monkeypatch.setattr(work_loop_module, "TASK_SECONDS", 0.0)
+    plant.engine.gate.clear()
+    plant.submit("dented", DENT)
+    work_loop = plant.work_loop()
+    while not plant.engine.writing.is_set():
+        work_loop.run(Queue.INSPECT)
+    work_loop.requeue()
+    (report,) = plant.ledger.read(Queue.DIAGNOSE, "next-worker", 1)
+    assert report.deliveries == 1
+
+
+def test_a_store_that_is_away_costs_no_part_a_delivery(plant: Plant, fresh_redis: FreshRedis) -> None:
+    """The frame store dies under a batch: the parts go back untouched and are judged later."""
+    server = fresh_redis()
+    plant = replace(plant, frames=RedisFrames(server.url))
+    for number in range(3):
+        plant.submit(f"part-{number}")
+    server.kill()
+    for _ in range(4):
+        with pytest.raises(StoreUnavailable):
+            plant.work()
+    server.start()
+    plant.work()
+    assert [plant.state(f"part-{number}").stage for number in range(3)] == [Stage.DECIDED] * 3
+    assert plant.ledger.dead_letters(10) == []
+
+
+def test_the_ledger_dies_and_comes_back_in_the_middle(plant: Plant, fresh_redis: FreshRedis) -> None:
+    """Redis is killed between score and commit: each part still ends with one verdict."""
+    server = fresh_redis()
+    plant = replace(plant, ledger=RedisLedger(server.url, lease_ms=200), lease_ms=200)
+    for number in range(4):
+        plant.submit(f"part-{number}", DENT)
+    one_at_a_time = threading.Lock()  # the engine scores in several threads
+
+    def kill() -> None:
+        with one_at_a_time:
+            server.kill()
+
+    plant.engine.before_score = kill
+    with pytest.raises(StoreUnavailable):
+        plant.work()
+    server.start()
+    plant.engine.before_score = lambda: None
+    plant.work_until_empty()
+    assert [plant.state(f"part-{number}").stage for number in range(4)] == [Stage.REPORTED] * 4
+    results = plant.ledger.read_results("result-writer", 100)
+    assert len([entry for entry in results if entry.verdict]) == 4
+    assert len([entry for entry in results if entry.report]) == 4
+
+
+def test_a_part_that_breaks_the_engine_is_buried_and_its_mates_are_judged(plant: Plant) -> None:
+    """Each broken engine counts as a delivery; tried alone, the innocent succeed at the next one."""
+    plant.submit("before")
+    plant.submit("breaker", trait=Trait.ENGINE_FAILURE)
+    plant.submit("after")
+    failures = 0
+    while plant.ledger.waiting(Queue.INSPECT):
+        try:
+            plant.work()
+        except EngineClosed:
+            failures += 1
+    assert failures == 3
+    assert plant.state("breaker").stage is Stage.DEAD
+    assert plant.state("before").stage is Stage.DECIDED
+    assert plant.state("after").stage is Stage.DECIDED
+
+
+def test_a_fault_of_ours_leaves_nothing_in_hand(plant: Plant) -> None:
+    """The next shift begins with empty hands, and the part stays in the queue until its claim runs out."""
+    plant.submit("part", trait=Trait.BUG)
+    work_loop = plant.work_loop()
+    with pytest.raises(ZeroDivisionError):
+        work_loop.run(Queue.INSPECT)
+    assert not work_loop._context.leases.held
+    work_loop.run(Queue.INSPECT)
+    assert plant.state("part").stage is Stage.WAITING
+    assert plant.ledger.read(Queue.INSPECT, "next-worker", 1) == []
+
+
+def test_an_engine_that_hangs_ends_the_shift(plant: Plant, wait_until: WaitUntil) -> None:
+    """The watchdog tells the worker, its heartbeat says why, and the delivery of its parts counts."""
+    plant.submit("hanging", trait=Trait.HANGING)
+    work_loop = plant.work_loop()
+    work_loop.step()
+    wait_until(lambda: plant.engine.hanging_since is not None)
+    assert look(work_loop._context, longest_step_seconds=3600.0).fault is None
+    heartbeat = look(work_loop._context, longest_step_seconds=0.0)
+    assert heartbeat.fault is not None
+    assert "a step of the engine has lasted" in heartbeat.fault
+    with pytest.raises(EngineClosed):
+        work_loop.run(Queue.INSPECT)
+    (part,) = plant.ledger.read(Queue.INSPECT, "next-worker", 1)
+    assert part.deliveries == 2
+
+
+def test_the_heartbeat_tells_what_the_engine_does(plant: Plant) -> None:
+    """Its counts per priority, its failure in words, and where the worker's own time goes."""
+    plant.submit("dented", DENT)
+    work_loop = plant.work_loop()
+    work_loop.run(Queue.INSPECT)
+    heartbeat = look(work_loop._context, longest_step_seconds=60.0)
+    assert heartbeat.fault is None
+    assert heartbeat.engine is not None
+    assert heartbeat.engine.verdicts.finished == 1
+    assert {"read", "fetch", "decode", "prepare", "commit"} <= {time.stage for time in heartbeat.stages}
+    plant.engine.failure = "the device is lost"
+    assert look(work_loop._context, longest_step_seconds=60.0).fault == "the device is lost"
+
+
+def test_the_ticker_outlives_a_store_that_is_away(wait_until: WaitUntil) -> None:
+    """A heartbeat that cannot be written is tried again, and the duty beside it is done all the same."""
+    calls: list[str] = []
+
+    def fails() -> None:
+        calls.append("fails")
+        raise StoreUnavailable("Redis is away")
+
+    ticker = Ticker([fails, lambda: calls.append("works")], seconds=0.01)
+    ticker.start()
+    wait_until(lambda: calls.count("works") >= 3)
+    ticker.stop()
+    assert calls.count("fails") >= 3
