@@ -1,4 +1,4 @@
-"""The state of the whole installation at one moment, for /v1/status, /metrics and the dashboard."""
+"""The state of the whole installation at one moment, for /v1/status, /metrics and the overview page."""
 
 from datetime import UTC, datetime
 

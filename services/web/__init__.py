@@ -1,1 +1,1 @@
-"""The dashboard's page: templates that the REST service fills in and serves at `/`."""
+"""The pages that people work at: the overview of the line and the report; they stand on the state that REST serves."""

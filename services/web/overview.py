@@ -8,10 +8,10 @@ from fastapi.responses import HTMLResponse
 from services.api.plant import plant_status
 from services.api.ports import Ports, PortsOf
 from services.api.routers.results import row_of
+from services.api.sentences import alarms, news
 from services.infra.process.errors import StoreUnavailable
 from services.infra.stores.results import ResultFilters
 from services.web.templating import environment, page_headers
-from services.web.words import alarms, news
 
 router = APIRouter(include_in_schema=False)
 
@@ -19,8 +19,8 @@ SHOWN_RESULTS = 24
 
 
 @router.get("/")
-def dashboard(ports: PortsOf) -> HTMLResponse:
-    """The dashboard; when a store is away it says which, with the hint, and 503."""
+def overview(ports: PortsOf) -> HTMLResponse:
+    """The page; when a store is away it says which, with the hint, and 503."""
     try:
         return HTMLResponse(_page(ports), headers=page_headers())
     except StoreUnavailable as error:
@@ -36,7 +36,7 @@ def _page(ports: Ports) -> str:
     page = ports.results.page(ResultFilters(), None, SHOWN_RESULTS)
     return (
         environment()
-        .get_template("dashboard.html")
+        .get_template("overview.html")
         .render(
             status=status,
             alarms=list(alarms(status)),

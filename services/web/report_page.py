@@ -3,13 +3,15 @@
 import base64
 from dataclasses import dataclass
 
+from fastapi.responses import HTMLResponse
+
 from schemas.recipe import Recipe, Thresholds
 from schemas.verdict import Verdict
 from services.api.lookup import Known, image_of
 from services.api.ports import Ports
 from services.infra.intake import images
 from services.infra.process.errors import FrameMissing, UnknownRecipe
-from services.web.templating import environment
+from services.web.templating import environment, page_headers
 
 SHOWN_BY_BROWSERS = {"image/png", "image/jpeg", "image/webp", "image/bmp"}
 
@@ -24,25 +26,29 @@ class ScoreBar:
     is_named: bool
 
 
-def render_report(ports: Ports, known: Known) -> str:
-    """The report as HTML with its image inside; a DRAFT carries its watermark until it is signed.
+def report_page(ports: Ports, known: Known) -> HTMLResponse:
+    """The report as one page with its image inside; a DRAFT carries its watermark until it is signed.
 
     Raises StoreUnavailable; an image that is no longer kept is said to be so.
     """
     assert known.verdict is not None
     assert known.report is not None
     recipe = _recipe_used(ports, known.verdict)
-    template = environment().get_template("report.html")
-    return template.render(
-        verdict=known.verdict,
-        report=known.report,
-        diagnosis=known.report.diagnosis,
-        signature=known.signature,
-        thresholds=_thresholds(recipe),
-        part_name=recipe.part if recipe is not None else None,
-        bars=_bars(known.verdict, recipe),
-        image=_inline_image(ports, known),
+    page = (
+        environment()
+        .get_template("report.html")
+        .render(
+            verdict=known.verdict,
+            report=known.report,
+            diagnosis=known.report.diagnosis,
+            signature=known.signature,
+            thresholds=_thresholds(recipe),
+            part_name=recipe.part if recipe is not None else None,
+            bars=_bars(known.verdict, recipe),
+            image=_inline_image(ports, known),
+        )
     )
+    return HTMLResponse(page, headers=page_headers())
 
 
 def _recipe_used(ports: Ports, verdict: Verdict) -> Recipe | None:

@@ -5,7 +5,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from services.web.words import span
+from services.api.sentences import span
 
 CONTENT_POLICY = (
     "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; "
@@ -16,7 +16,7 @@ CONTENT_POLICY = (
 
 @cache
 def environment() -> Environment:
-    """The templates of the API and of the dashboard; everything put into them is escaped."""
+    """The templates of all pages; everything put into them is escaped."""
     made = Environment(
         loader=PackageLoader("services.web"),
         autoescape=True,

@@ -24,6 +24,7 @@ from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Heartbeat, Ledger
 from services.infra.stores.results import ResultStore
 from services.infra.stores.wake_up import MemoryWakeUp
+from services.web.pages import add_pages
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "worker-of-the-test"
@@ -142,9 +143,11 @@ class Line:
     recipes: RecipeBook
 
     def app(self, **changes: object) -> FastAPI:
-        """The application over these stores; `changes` are settings."""
+        """The application with its pages over these stores; `changes` are settings."""
         settings = self.settings.model_copy(update=changes)
-        return create_app(settings, self.ledger, self.frames, self.results, self.wake_up, self.recipes)
+        app = create_app(settings, self.ledger, self.frames, self.results, self.wake_up, self.recipes)
+        add_pages(app)
+        return app
 
     def decide(self, defect_probability: float = 0.93) -> Verdict:
         """Give the oldest waiting part a verdict, as a worker does."""

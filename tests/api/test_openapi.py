@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from services.api.openapi import as_text
 from tests.api.line import ROOT, Line
 
-WRITE_IT = "run `python -m services.api --openapi > docs/openapi.json` and read the difference"
+WRITE_IT = "run `python -m services.web --openapi > docs/openapi.json` and read the difference"
 
 ASKS_NOTHING = ["/v1/status", "/healthz", "/metrics"]
 """Paths without a parameter or a body, where a caller can get nothing wrong."""

@@ -1,4 +1,4 @@
-"""`python -m services.api` as an operator meets it."""
+"""`python -m services.web` as an operator meets it."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from services.infra.process.settings import PREFIX
 from tests.api.line import ROOT, Line
 from tests.conftest import WaitUntil
 
-COMMAND = [sys.executable, "-m", "services.api"]
+COMMAND = [sys.executable, "-m", "services.web"]
 
 
 @pytest.mark.slow

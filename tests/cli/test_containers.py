@@ -11,7 +11,7 @@ from services.gateway.sources import load_sources
 from services.infra.intake.recipes import RecipeBook
 from services.infra.process.settings import PREFIX, SETTINGS_CLASSES
 
-OURS = {"gateway", "api", "worker", "result-writer"}
+OURS = {"gateway", "web", "worker", "result-writer"}
 STORES = {"ledger", "frames", "database"}
 
 
@@ -24,13 +24,13 @@ def compose() -> dict[str, Any]:
     return content
 
 
-def test_only_the_api_is_published_and_on_this_machine_unless_asked(compose: dict[str, Any]) -> None:
+def test_only_the_site_is_published_and_on_this_machine_unless_asked(compose: dict[str, Any]) -> None:
     """The stores are reached by nobody else."""
     published = {
         name: service["ports"] for name, service in compose["services"].items() if "ports" in service
     }
 
-    assert published == {"api": ["${LYNCEUS_LISTEN:-127.0.0.1:8000}:8000"]}
+    assert published == {"web": ["${LYNCEUS_LISTEN:-127.0.0.1:8000}:8000"]}
     assert compose["networks"]["stores"]["internal"] is True
     assert all(compose["services"][name]["networks"] == ["stores"] for name in STORES)
 

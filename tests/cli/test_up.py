@@ -44,8 +44,8 @@ def test_a_killed_process_comes_back_and_parts_get_verdicts_again(
     port = free_port()
     up = start_lynceus("up", "--port", str(port), "--recipes", str(RECIPES))
     read_until(up, "Ctrl-C stops it")
-    os.kill(pid_of("services.api", own_directory), signal.SIGKILL)
-    read_until(up, "api had ended and was started again")
+    os.kill(pid_of("services.web", own_directory), signal.SIGKILL)
+    read_until(up, "web had ended and was started again")
 
     with ApiClient(f"http://127.0.0.1:{port}") as api:
 

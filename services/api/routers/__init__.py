@@ -1,9 +1,6 @@
 """One router per noun of the API."""
 
 from services.api.routers import events, health, inspections, metrics, reports, results, status
-from services.web import overview as dashboard
 
-ROUTERS = tuple(
-    noun.router for noun in (inspections, results, reports, status, events, health, metrics, dashboard)
-)
+ROUTERS = tuple(noun.router for noun in (inspections, results, reports, status, events, health, metrics))
 """Every router, in the order docs/openapi.json lists their paths."""

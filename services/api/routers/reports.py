@@ -1,27 +1,29 @@
 """/v1/reports: the written diagnosis, as data or as the page that is signed, and its signature."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 
 from schemas.report import DiagnosisReport
 from services.api.identifiers import ResultId
 from services.api.lookup import Known, find
 from services.api.negotiation import best_match
-from services.api.ports import PortsOf
+from services.api.ports import Ports, PortsOf
 from services.api.signing import REQUEST_BODY, read_signing
 from services.infra.process.errors import NotFound
 from services.infra.stores.ledger import Stage
 from services.infra.stores.results import Signature, Signing
-from services.web.report_page import render_report
-from services.web.templating import page_headers
 
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
 
 JSON = "application/json"
 HTML = "text/html"
+
+ReportPage = Callable[[Ports, Known], Response]
+"""Makes the page of a known report; whoever adds pages to the application sets one."""
 
 WHY_NONE = {
     Stage.WAITING: ("the part still waits for its verdict", "ask again later"),
@@ -44,14 +46,14 @@ WHY_NONE = {
 )
 def report(result_id: ResultId, request: Request, ports: PortsOf) -> Response:
     """The report as JSON, or as a printable page when Accept prefers text/html."""
-    kind = best_match(request.headers.get("accept"), [JSON, HTML])
+    page: ReportPage | None = request.app.state.report_page
+    kind = best_match(request.headers.get("accept"), [JSON, HTML] if page else [JSON])
     known = find(ports, result_id)
     if known.report is None:
         raise _no_report(known)
-    vary = {"Vary": "Accept"}
-    if kind == HTML:
-        return HTMLResponse(render_report(ports, known), headers=page_headers() | vary)
-    return JSONResponse(known.report.model_dump(mode="json"), headers=vary)
+    answer = page(ports, known) if page and kind == HTML else _data(known.report)
+    answer.headers["Vary"] = "Accept"
+    return answer
 
 
 @router.post(
@@ -75,6 +77,10 @@ def sign(
     except NotFound as error:
         # The ledger has the report already, and the result writer has still to bring it to the database.
         raise _no_report(known) from error
+
+
+def _data(report: DiagnosisReport) -> Response:
+    return JSONResponse(report.model_dump(mode="json"))
 
 
 def _no_report(known: Known) -> NotFound:

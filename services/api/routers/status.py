@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from services.api.plant import PlantStatus, plant_status
 from services.api.ports import PortsOf
 from services.api.representations import DeadLetterList
-from services.web.words import in_words
+from services.api.sentences import in_words
 
 router = APIRouter(prefix="/v1", tags=["status"])
 

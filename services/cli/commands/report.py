@@ -10,7 +10,9 @@ from services.cli.places import API_URL, REPORTS_DIRECTORY
 
 
 def report(
-    result_id: Annotated[str, typer.Argument(help="The id that `lynceus submit` or the dashboard shows.")],
+    result_id: Annotated[
+        str, typer.Argument(help="The id that `lynceus submit` or the overview page shows.")
+    ],
     open_page: Annotated[
         bool, typer.Option("--open", help="Save the printable page and open a browser.")
     ] = False,

@@ -9,7 +9,9 @@ from services.cli.places import API_URL
 
 
 def sign(
-    result_id: Annotated[str, typer.Argument(help="The id that `lynceus submit` or the dashboard shows.")],
+    result_id: Annotated[
+        str, typer.Argument(help="The id that `lynceus submit` or the overview page shows.")
+    ],
     name: Annotated[str, typer.Option(help="Who signs, as it is to stand on the page.")],
     remark: Annotated[str | None, typer.Option(help="What the person adds to the report.")] = None,
     api: Annotated[str, typer.Option(help="Address of the API.")] = API_URL,

@@ -80,7 +80,7 @@ class Stack:
     @property
     def ports(self) -> Mapping[str, int]:
         """The TCP port of each server, once the stores have been started."""
-        return {"api": self._options.port, "ledger": self._ledger.port, "frames": self._frames.port}
+        return {"web": self._options.port, "ledger": self._ledger.port, "frames": self._frames.port}
 
     def start_stores(self, supervisor: Supervisor) -> None:
         """Starts both Redis servers and returns when they answer."""
@@ -88,14 +88,14 @@ class Stack:
         supervisor.start(RedisService("frames", self._frames))
 
     def start_services(self, supervisor: Supervisor) -> None:
-        """Starts worker, result writer and API; they become ready by themselves."""
+        """Starts worker, result writer and the REST service with its pages; they become ready by themselves."""
         supervisor.start(self._process("worker", "worker"))
         supervisor.start(self._process("result-writer", "worker", "result-writer"))
         self.start_api(supervisor)
 
     def start_api(self, supervisor: Supervisor) -> None:
-        """Starts the API alone."""
-        supervisor.start(self._process("api", "services.api"))
+        """Starts the REST service and its pages alone."""
+        supervisor.start(self._process("web", "services.web"))
 
     def start_gateway(self, supervisor: Supervisor) -> None:
         """Starts the cameras; a frame's deadline runs from here, so the worker should be ready."""

@@ -54,7 +54,7 @@ def _require_usable(options: StackOptions) -> None:
 
 
 def _announce(stack: Stack, options: StackOptions, console: Console) -> None:
-    say(console, f"Lynceus is up: {stack.api_url} shows the dashboard and serves the API")
+    say(console, f"Lynceus is up: {stack.api_url} shows the line and serves the API")
     ports = ", ".join(f"{name} {port}" for name, port in stack.ports.items())
     say(console, f"Ports: {ports}. Everything lies below {options.directory}.")
     say(console, "Ctrl-C stops it.")

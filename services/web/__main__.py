@@ -1,6 +1,6 @@
-"""`python -m services.api`: the REST service and the dashboard, by the settings in the environment.
+"""`python -m services.web`: the REST service with its pages, by the settings in the environment.
 
-`python -m services.api --openapi` prints the description of the API instead of serving it.
+`python -m services.web --openapi` prints the description of the API instead of serving it.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from services.infra.stores.frames import RedisFrames
 from services.infra.stores.ledger import RedisLedger
 from services.infra.stores.results import SqlResults
 from services.infra.stores.wake_up import WakeUp
+from services.web.pages import add_pages
 
 DRAIN_SECONDS = 3
 """How long open event streams may delay a stop."""
@@ -26,7 +27,9 @@ DRAIN_SECONDS = 3
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C; wrong settings or recipes end it at once with what to do."""
-    parser = argparse.ArgumentParser(prog="python -m services.api", description="The REST service.")
+    parser = argparse.ArgumentParser(
+        prog="python -m services.web", description="The REST service with its pages."
+    )
     parser.add_argument("--openapi", action="store_true", help="print the OpenAPI description and end")
     is_description_asked = parser.parse_args().openapi
     try:
@@ -38,7 +41,7 @@ def main() -> None:
     if is_description_asked:
         sys.stdout.write(openapi.as_text(app))
         return
-    set_up_logging(settings, "api")
+    set_up_logging(settings, "web")
     uvicorn.run(
         app,
         host=settings.host,
@@ -51,7 +54,7 @@ def main() -> None:
 
 def _app(settings: ApiSettings) -> FastAPI:
     """The application over the stores that the settings name; they connect on first use."""
-    return create_app(
+    app = create_app(
         settings,
         ledger=RedisLedger(settings.ledger_url),
         frames=RedisFrames(settings.frames_url),
@@ -59,6 +62,8 @@ def _app(settings: ApiSettings) -> FastAPI:
         wake_up=WakeUp(settings.ledger_url),
         recipes=RecipeBook(settings.recipes_dir),
     )
+    add_pages(app)
+    return app
 
 
 if __name__ == "__main__":
