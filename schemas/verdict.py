@@ -39,6 +39,11 @@ class ProcessingTimes(Message):
     engine_ms: float = Field(ge=0.0)
     """Inside the engine: preprocessing, waiting, and the model."""
 
+    @property
+    def total_ms(self) -> float:
+        """Milliseconds from the creation of the job until its result."""
+        return self.queue_ms + (self.end_time - self.start_time).total_seconds() * 1000.0
+
 
 class Versions(Message):
     """What produced a result: software, model weights and recipe text."""

@@ -45,6 +45,10 @@ OUTSIDE_ONLY_IN: dict[str, tuple[str, ...]] = {
 }
 """Where a package of others may be imported at all."""
 
+WORKER_MODULES = 20
+WORKER_LEVELS = 7
+"""How many modules the worker may have, and how long the longest chain of imports among them may be."""
+
 WRITES_FOR_TORCH = "engine/process.py"
 """Tells OpenMP how to wait, which nothing but the environment can; it reads nothing."""
 
@@ -159,6 +163,32 @@ def test_engine_imports_only_downwards_inside() -> None:
 def test_torch_celery_redis_and_pydantic_stay_where_they_belong() -> None:
     """Each has one home, so that the rest can be run and tested without it."""
     assert [str(each) for each in all_imports() if is_out_of_place(each)] == []
+
+
+def longest_chain(imports: list[Import]) -> list[str]:
+    """The longest chain of modules in which each imports the next; raises RecursionError for a circle."""
+    below: dict[str, set[str]] = {}
+    for each in imports:
+        below.setdefault(each.importer, set()).add(each.imported)
+
+    def chain(module: str) -> list[str]:
+        return [module, *max(map(chain, below.get(module, ())), key=len, default=[])]
+
+    return max(map(chain, below), key=len, default=[])
+
+
+def test_the_worker_stays_small_and_shallow() -> None:
+    """At most 20 modules, and no chain of imports among them is longer than 7."""
+    inside = [each for each in all_imports() if _is_under(each.importer, "worker")]
+    assert len(python_files("worker")) <= WORKER_MODULES
+    chain = longest_chain([each for each in inside if _is_under(each.imported, "worker")])
+    assert len(chain) <= WORKER_LEVELS, " -> ".join(chain)
+
+
+def test_a_long_chain_of_imports_is_seen() -> None:
+    """The check itself: the longest of the ways down counts."""
+    ways = [Import("a", 1, "b"), Import("a", 2, "c"), Import("b", 1, "c"), Import("c", 1, "d")]
+    assert longest_chain(ways) == ["a", "b", "c", "d"]
 
 
 def is_settings_module(path: Path) -> bool:

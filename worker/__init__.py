@@ -1,1 +1,1 @@
-"""The Celery processes: GPU workers judge parts and write reports, the result writer stores what they found."""
+"""The Celery processes: GPU workers judge parts and write reports, result writers store what they found."""

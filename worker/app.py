@@ -1,11 +1,20 @@
-"""The Celery app: supervises workers and carries wake-ups, never work."""
+"""The Celery app, which carries wake-ups and never work, and how a process serves it."""
 
-from celery import Celery
+import threading
+from collections.abc import Callable, Sequence
 
+import structlog
+from celery import Celery, signals
+
+from services.infra.process.errors import LynceusError
 from services.infra.stores.wake_up import BROKER_OPTIONS
+
+TICK_SECONDS = 1.0
 
 VISIBILITY_TIMEOUT_SECONDS = 3600
 """Longer than any run of a task; only submissions are acknowledged late, and each takes milliseconds."""
+
+log = structlog.get_logger()
 
 
 def create_app(broker_url: str) -> Celery:
@@ -40,3 +49,64 @@ def create_app(broker_url: str) -> Celery:
         },
     )
     return app
+
+
+class Ticker:
+    """Calls each of its duties once a second in a thread of its own; a store that is away is tried again."""
+
+    def __init__(self, duties: Sequence[Callable[[], object]], seconds: float = TICK_SECONDS) -> None:
+        self._duties = tuple(duties)
+        self._seconds = seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
+
+    def start(self) -> None:
+        """Begins; the first tick comes at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the tick in progress."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            for duty in self._duties:
+                self._try(duty)
+            if self._stopped.wait(self._seconds):
+                return
+
+    def _try(self, duty: Callable[[], object]) -> None:
+        try:
+            duty()
+        except LynceusError as error:
+            log.warning("tick_failed", code=error.code, detail=error.detail)
+
+
+def serve(app: Celery, queues: Sequence[str], name: str, ticker: Ticker, stop: threading.Event) -> int:
+    """Serves the queues until SIGTERM or Ctrl-C, and returns the exit code.
+
+    At the signal `stop` is set: the step in progress is finished, and what is not begun is requeued.
+    """
+
+    def ask_to_stop(**_: object) -> None:
+        stop.set()
+
+    signals.worker_shutting_down.connect(ask_to_stop)
+    worker = app.Worker(
+        hostname=name,
+        queues=list(queues),
+        pool="solo",
+        concurrency=1,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    ticker.start()
+    try:
+        worker.start()
+    finally:
+        stop.set()
+        ticker.stop()
+    return int(worker.exitcode or 0)

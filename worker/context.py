@@ -1,4 +1,4 @@
-"""What both queues of a GPU worker work with."""
+"""What the two queues of a GPU worker share."""
 
 import threading
 from collections.abc import Collection
@@ -19,10 +19,9 @@ from services.infra.process.stages import Stages
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger
 from services.infra.stores.wake_up import WakeUpPort
-from worker.golden import GoldenShelf
 from worker.leases import Leases
-from worker.progress import Progress
-from worker.versions import code_version
+from worker.pixels import GoldenImages
+from worker.progress import Progress, code_version
 
 LOOK_SECONDS = 0.02
 """How often the queues are looked at while the engine is busy and ends nothing."""
@@ -42,7 +41,7 @@ class WorkerContext:
     ledger: Ledger
     frames: FrameStore
     recipes: RecipeBook
-    golden: GoldenShelf
+    golden: GoldenImages
     wake_up: WakeUpPort
     engine: Engine
     leases: Leases
@@ -73,7 +72,7 @@ class WorkerContext:
             )
 
     def reload_recipes(self) -> None:
-        """Takes up edited recipes; wrong ones are counted and told, and the old ones stay in force."""
+        """Takes up edited recipes; wrong ones are counted and logged, and the old ones stay in force."""
         try:
             self.recipes.reload_if_changed()
         except RecipeInvalid as error:

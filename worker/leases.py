@@ -1,4 +1,4 @@
-"""The entries in this worker's hands, and the heartbeats that keep other workers from taking them over."""
+"""The entries that this worker has leased, and the renewals that keep other workers from taking them over."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -7,11 +7,11 @@ from services.infra.process.names import Queue
 from services.infra.stores.ledger import Entry, Ledger
 
 RENEWALS_PER_LEASE = 3
-"""One heartbeat may get lost, and a second, before another worker takes an entry over."""
+"""One renewal may get lost, and a second, before another worker takes an entry over."""
 
 
 class Leases:
-    """Owns the list of entries in hand; used by one thread."""
+    """Owns the list of leased entries; used by one thread."""
 
     def __init__(self, ledger: Ledger, consumer: str, lease_ms: int) -> None:
         self._ledger = ledger
@@ -22,45 +22,45 @@ class Leases:
 
     @property
     def held(self) -> tuple[Entry, ...]:
-        """What is in hand, in the order in which it was read."""
+        """What is leased, in the order in which it was read."""
         return tuple(self._held.values())
 
     def hold(self, entries: Sequence[Entry]) -> None:
-        """The entries were read, and are ours until they are settled or handed back."""
+        """The entries were read, and are leased until they are acknowledged, requeued or retried."""
         self._held |= {_key(entry): entry for entry in entries}
 
-    def settle(self, entry: Entry) -> None:
-        """The entry is committed or dead-lettered, and no longer ours."""
+    def acknowledged(self, entry: Entry) -> None:
+        """The entry is committed or dead-lettered, and the lease is over."""
         self._held.pop(_key(entry), None)
 
-    def release(self, entries: Iterable[Entry]) -> None:
-        """Hands entries back as they came: the delivery does not count. Raises StoreError."""
-        self._ledger.release(self._let_go(entries))
+    def requeue(self, entries: Iterable[Entry]) -> None:
+        """Gives entries back as they came: the delivery does not count. Raises StoreError."""
+        self._ledger.release(self._ended(entries))
 
     def retry(self, entries: Iterable[Entry]) -> None:
-        """Hands entries back after a failure that one of them may have caused: the delivery counts.
+        """Gives entries back after a failure that one of them may have caused: the delivery counts.
 
         Raises StoreError.
         """
-        self._ledger.retry(self._let_go(entries))
+        self._ledger.retry(self._ended(entries))
 
     def forget(self) -> None:
-        """Lets go of everything without a word: the leases run out, and others take over."""
+        """Lets every lease run out, so that others take over."""
         self._held.clear()
 
     def renew_if_due(self) -> None:
-        """Gives a heartbeat for everything in hand, a few times per claim. Raises StoreError."""
+        """Renews everything leased, a few times per lease. Raises StoreError."""
         if not self._held or time.monotonic() - self._renewed_at < self._interval:
             return
         self._ledger.renew(self.held, self._consumer)
         self._renewed_at = time.monotonic()
 
-    def _let_go(self, entries: Iterable[Entry]) -> Sequence[Entry]:
-        # Before the ledger is told: when that fails, a claim that runs out does the same, only later.
-        gone = tuple(entries)
-        for entry in gone:
-            self.settle(entry)
-        return gone
+    def _ended(self, entries: Iterable[Entry]) -> Sequence[Entry]:
+        # Before the ledger is told: when that fails, a lease that runs out does the same, only later.
+        ended = tuple(entries)
+        for entry in ended:
+            self.acknowledged(entry)
+        return ended
 
 
 def _key(entry: Entry) -> tuple[Queue, str]:

@@ -1,12 +1,26 @@
-"""What a worker or result writer has done since it started, and the heartbeat that tells of it."""
+"""What a worker or result writer has done since it started, and the heartbeat that reports it."""
 
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 
 from services.infra.process.names import Queue
 from services.infra.stores.ledger import Heartbeat
+
+UNINSTALLED = "uninstalled"
+"""The code version of a source tree that was never installed as a package."""
+
+
+@cache
+def code_version() -> str:
+    """The version of the installed package."""
+    try:
+        return version("lynceus")
+    except PackageNotFoundError:
+        return UNINSTALLED
 
 
 @dataclass
@@ -15,7 +29,6 @@ class Progress:
 
     name: str
     kind: str
-    code_version: str
     queues: Sequence[Queue] = ()
     model_name: str | None = None
     model_digest: str | None = None
@@ -38,7 +51,7 @@ class Progress:
             self._last_error = f"{type(error).__name__}: {error}"
 
     def heartbeat(self) -> Heartbeat:
-        """The heartbeat to hand to the ledger now."""
+        """The heartbeat as of now."""
         with self._lock:
             return Heartbeat(
                 name=self.name,
@@ -52,5 +65,5 @@ class Progress:
                 model_name=self.model_name,
                 model_digest=self.model_digest,
                 device=self.device,
-                code_version=self.code_version,
+                code_version=code_version(),
             )

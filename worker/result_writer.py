@@ -1,4 +1,4 @@
-"""The result writer: moves results into the database, archives or drops pixels, sweeps what is past its time."""
+"""The result writer: moves results into the database, archives or drops pixels, sweeps what is too old."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ class ResultWriter:
     progress: Progress
     batch_size: int
     _swept_at: float | None = field(default=None, init=False)
-    _unclaimed: frozenset[str] = field(default=frozenset(), init=False)
+    _jobless: frozenset[str] = field(default=frozenset(), init=False)
 
     def tick(self) -> None:
         """Stores all results that wait; sweeps once an hour. Raises StoreError; nothing is lost then."""
@@ -110,7 +110,7 @@ class ResultWriter:
         A frame is put before its job is added, so it goes only when it stood alone at the last sweep as well.
         """
         alone = frozenset(name for name in self.frames.ids() if self.ledger.state(name) is None)
-        orphans = alone & self._unclaimed
+        orphans = alone & self._jobless
         self.frames.delete(*orphans)
-        self._unclaimed = alone - orphans
+        self._jobless = alone - orphans
         return len(orphans)

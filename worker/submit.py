@@ -43,7 +43,7 @@ def receive(message: dict[str, Any], submission: Submission) -> None:
         problem = error.problem()
         log.warning("submit_refused", code=problem.code, detail=problem.detail)
         submission.ledger.count("submit_refused")
-        submission.ledger.refuse(_claimed_id(message), problem, _without_image(message))
+        submission.ledger.refuse(_stated_id(message), problem, _without_image(message))
 
 
 def accept(message: dict[str, Any], submission: Submission) -> Accepted:
@@ -78,7 +78,7 @@ def _field_error(item: ErrorDetails) -> FieldError:
     )
 
 
-def _claimed_id(message: dict[str, Any]) -> str:
+def _stated_id(message: dict[str, Any]) -> str:
     """What the message calls its result, for the dead letter; empty when it does not say."""
     request = message.get("request")
     return str(request.get("result_id", "")) if isinstance(request, dict) else ""

@@ -1,4 +1,4 @@
-"""Looks at the engine from beside: what it does, whether it can go on, whether its steps come to an end."""
+"""Watches the engine: what it does, whether it can go on, whether its steps come to an end."""
 
 from dataclasses import asdict
 from typing import Any
@@ -16,8 +16,8 @@ log = structlog.get_logger()
 def look(context: WorkerContext, longest_step_seconds: float) -> Heartbeat:
     """The worker's heartbeat, with what the engine does and why it cannot go on, if so.
 
-    Tells the worker when a step lasts longer than the limit: a call into a device cannot be broken off, so
-    only a new process helps.
+    Sets `hung` when a step lasts longer than the limit: a call into a device cannot be broken off, so only
+    a new process helps.
     """
     stats = context.engine.stats()
     fault = stats.failure

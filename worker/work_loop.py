@@ -1,4 +1,4 @@
-"""The work loop: what one ring of the wake-up sets going, until nothing waits."""
+"""The work loop: what a wake-up sets going, until nothing waits."""
 
 import time
 from contextlib import suppress
@@ -7,35 +7,35 @@ from engine import EngineClosed
 from services.infra.process.errors import StoreError
 from services.infra.process.names import Queue
 from worker.context import WorkerContext
-from worker.diagnosis import Reporter
-from worker.inspection import Inspector
+from worker.diagnosis import Reporting
+from worker.inspection import Inspection
+from worker.queue_runner import QueueRunner
 
 TASK_SECONDS = 10.0
 """While a task runs, Celery's solo pool neither answers its broker nor notices that it is gone."""
-
 
 LINGER_LOOK_MS = 100
 """How often a worker that waits for more looks up, so that it ends soon when it is asked to."""
 
 
 class WorkLoop:
-    """Keeps the engine of one GPU worker fed from its queues; what is in hand lives on between two shifts."""
+    """Keeps the engine of one GPU worker fed from its queues; requests go on between two runs of the loop."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
-        self._reporter = Reporter(context)
-        self._inspector = Inspector(context, reports_aside=self._reporter.requeue)
+        self._reports = QueueRunner(context, Reporting(context))
+        self._parts = QueueRunner(context, Inspection(context), step_aside=self._reports.requeue)
 
     def run(self, queue: Queue) -> None:
-        """Answers the bell of the queue that rang, then works until nothing waits or the worker is to stop.
+        """Receives the wake-up of the queue, then works until nothing waits or the worker is to stop.
 
-        A long shift ends after SHIFT_SECONDS and rings for the next one, which finds the engine still at
-        work. Asked to stop, it hands back what is not finished, as it came.
+        A long run ends after TASK_SECONDS and sends for the next one, which finds the engine still at work.
+        Asked to stop, it requeues what is not finished, as it came.
         Raises StoreError or EngineClosed when a store or the engine is not there; nothing is lost then.
         """
-        # Only the bell that rang: its message is the one that left the queue. Answering both would let
-        # every shift be followed by two.
-        self._context.wake_up.answered(queue)
+        # Only this queue's wake-up: its message is the one that left the Celery queue. Receiving both would
+        # let every run be followed by two.
+        self._context.wake_up.received(queue)
         try:
             self._work(queue)
         except BaseException as error:
@@ -44,23 +44,22 @@ class WorkLoop:
 
     def requeue(self) -> None:
         """Gives everything unfinished to other workers, as it came. Raises StoreError."""
-        self._inspector.drop()
-        self._reporter.drop()
-        self._context.leases.release(self._context.leases.held)
+        self._drop()
+        self._context.leases.requeue(self._context.leases.held)
 
     def step(self) -> bool:
-        """Commits what the engine has answered and gives it what it has room for; False when all is done.
+        """Commits what the engine has answered and feeds it up to its capacity; False when all is done.
 
         Verdicts first: what waits for one is read before any report is begun.
         """
         context = self._context
         context.require_engine()
         context.leases.renew_if_due()
-        self._inspector.conclude()
-        self._reporter.conclude()
-        taken = self._inspector.take() if Queue.INSPECT in context.queues else 0
-        if Queue.DIAGNOSE in context.queues and not self._inspector.has_suspects:
-            taken += self._reporter.take()
+        self._parts.conclude()
+        self._reports.conclude()
+        taken = self._parts.take() if Queue.INSPECT in context.queues else 0
+        if Queue.DIAGNOSE in context.queues and not self._parts.has_suspects:
+            taken += self._reports.take()
         return bool(taken or context.leases.held)
 
     def _work(self, queue: Queue) -> None:
@@ -77,7 +76,7 @@ class WorkLoop:
         self.requeue()
 
     def _is_more_to_come(self) -> bool:
-        """Waits a little for the next part: it is then taken up at once, without a ring and a new shift."""
+        """Waits a little for the next part: it is then taken up at once, without another wake-up."""
         context = self._context
         newest = context.ledger.newest_event_id()
         # Once more, for what came before that event.
@@ -90,18 +89,21 @@ class WorkLoop:
         return context.stop.is_set()
 
     def _leave(self, error: BaseException) -> None:
-        """Lets go of everything in hand, in the way that the error calls for.
+        """Ends every lease, in the way that the error calls for.
 
         A store that is away is no fault of the parts: the delivery does not count. When the engine failed,
-        one of them may have been the cause: it counts. After a fault of ours nothing is said, and others take
-        over when the leases run out.
+        one of them may have been the cause: it counts. After a fault of ours the leases run out, and others
+        take over.
         """
         leases = self._context.leases
-        self._inspector.drop()
-        self._reporter.drop()
+        self._drop()
         with suppress(StoreError):
             if isinstance(error, StoreError):
-                leases.release(leases.held)
+                leases.requeue(leases.held)
             elif isinstance(error, EngineClosed):
                 leases.retry(leases.held)
         leases.forget()
+
+    def _drop(self) -> None:
+        self._parts.drop()
+        self._reports.drop()

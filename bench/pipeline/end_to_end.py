@@ -40,7 +40,7 @@ from engine import Engine, EngineConfig, Priority, Scores
 from schemas.recipe import Recipe
 from services.infra.intake.images import decode
 from services.infra.process.stages import StageTime
-from worker.golden import GoldenShelf
+from worker.pixels import GoldenImages
 from worker.prompts import choices, inspect_prompt
 
 WINDOW = 64
@@ -80,7 +80,7 @@ class OwnTime:
 def engine_rate(engine: Engine, line: Line, frames: Frames) -> float:
     """Verdicts a second of the engine alone, from decoded pictures."""
     recipe: Recipe = line.recipes.get(RECIPE_ID)
-    golden = GoldenShelf(line.recipes).images(recipe)
+    golden = GoldenImages(line.recipes).images(recipe)
     pixels = [decode(data) for _, data in frames]
     waiting: deque[Future[Scores]] = deque()
     start = time.perf_counter()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from schemas.base import Message
-from schemas.verdict import Decision, ProcessingTimes
+from schemas.verdict import Decision
 from services.infra.process.stages import percentile
 from services.infra.stores.results import StoredResult
 
@@ -31,15 +31,10 @@ def latencies(results: Sequence[StoredResult]) -> tuple[Latency, ...]:
         "queue": [times.queue_ms for times in verdicts],
         "decode": [times.decode_ms for times in verdicts],
         "engine": [times.engine_ms for times in verdicts],
-        "verdict": [_total_ms(times) for times in verdicts],
-        "report": [_total_ms(times) for times in reports],
+        "verdict": [times.total_ms for times in verdicts],
+        "report": [times.total_ms for times in reports],
     }
     return tuple(_latency(stage, sorted(values)) for stage, values in stages.items() if values)
-
-
-def _total_ms(times: ProcessingTimes) -> float:
-    """From the job's creation until its result was committed."""
-    return times.queue_ms + (times.end_time - times.start_time).total_seconds() * 1000.0
 
 
 def _latency(stage: str, values: Sequence[float]) -> Latency:

@@ -17,10 +17,10 @@ from services.infra.stores.archive import Archive
 from services.infra.stores.frames import RedisFrames
 from services.infra.stores.ledger import JobState, RedisLedger
 from services.infra.stores.results import SqlResults
-from services.infra.stores.wake_up import MemoryWakeUp
+from services.infra.stores.wake_up import WakeUp
 from worker.context import WorkerContext
-from worker.golden import GoldenShelf
 from worker.leases import Leases
+from worker.pixels import GoldenImages
 from worker.progress import Progress
 from worker.result_writer import ResultWriter
 from worker.work_loop import WorkLoop
@@ -34,6 +34,7 @@ class Line:
     """A production line's inspection: a door, a worker and a result writer."""
 
     ledger: RedisLedger
+    wake_up: WakeUp
     frames: RedisFrames
     recipes: RecipeBook
     results: SqlResults
@@ -54,12 +55,12 @@ class Line:
             camera_id="camera-1",
             deadline_ms=deadline_ms,
         )
-        door = Submission(self.ledger, self.frames, MemoryWakeUp(), self.recipes)
+        door = Submission(self.ledger, self.frames, self.wake_up, self.recipes)
         return door.accept(request, data).job.result_id
 
     def work(self) -> None:
-        """One shift of a worker: until nothing waits."""
-        WorkLoop(self._station("worker-1")).run(Queue.INSPECT)
+        """One run of a worker's loop: until nothing waits."""
+        WorkLoop(self._context("worker-1")).run(Queue.INSPECT)
 
     def file(self) -> None:
         """One round of the result writer."""
@@ -70,7 +71,7 @@ class Line:
             results=self.results,
             recipes=self.recipes,
             archive=self.archive,
-            progress=Progress(name="result-writer-1", kind="result-writer", code_version="0"),
+            progress=Progress(name="result-writer-1", kind="result-writer"),
             batch_size=16,
         ).tick()
 
@@ -80,18 +81,18 @@ class Line:
         assert state is not None
         return state
 
-    def _station(self, consumer: str) -> WorkerContext:
+    def _context(self, consumer: str) -> WorkerContext:
         return WorkerContext(
             consumer=consumer,
             queues=tuple(Queue),
             ledger=self.ledger,
             frames=self.frames,
             recipes=self.recipes,
-            golden=GoldenShelf(self.recipes),
-            wake_up=MemoryWakeUp(),
+            golden=GoldenImages(self.recipes),
+            wake_up=self.wake_up,
             engine=self.engine,
             leases=Leases(self.ledger, consumer, 30_000),
-            progress=Progress(name=consumer, kind="worker", code_version="0"),
+            progress=Progress(name=consumer, kind="worker"),
             stop=threading.Event(),
             reports_at_once=8,
             max_deliveries=3,
@@ -111,6 +112,7 @@ def line(ledger_redis: RedisServer, frames_redis: RedisServer, starter: Engine, 
     """A line with empty stores."""
     return Line(
         ledger=RedisLedger(ledger_redis.url),
+        wake_up=WakeUp(ledger_redis.url),
         frames=RedisFrames(frames_redis.url),
         recipes=RecipeBook(ROOT / "recipes"),
         results=SqlResults(f"sqlite:///{tmp_path}/lynceus.db"),

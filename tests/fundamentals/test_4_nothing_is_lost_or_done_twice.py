@@ -16,7 +16,7 @@ def test_the_same_request_twice_is_one_inspection(line: Line) -> None:
 
 
 def test_another_worker_takes_over_what_a_dead_one_left(line: Line, ledger_redis: RedisServer) -> None:
-    """Read but never committed: after the claim time the part goes to the next worker that looks."""
+    """Read but never committed: after the lease the part goes to the next worker that looks."""
     result_id = line.submit("surface/SF-002.png")
     assert len(line.ledger.read(Queue.INSPECT, "worker-that-dies", 8)) == 1
     line.ledger = RedisLedger(ledger_redis.url, lease_ms=0)

@@ -16,7 +16,7 @@ def begun(wake_up: WakeUpPort, server: RedisServer) -> None:
     """What a worker does: it takes the task from the queue, and its shift answers the bell."""
     with Redis.from_url(server.url) as client:
         client.lpop(Queue.INSPECT.value)
-    wake_up.answered(Queue.INSPECT)
+    wake_up.received(Queue.INSPECT)
 
 
 @pytest.fixture

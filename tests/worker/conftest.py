@@ -9,6 +9,7 @@ from services.infra.intake.recipes import RecipeBook
 from services.infra.local_redis.server import RedisServer
 from services.infra.stores.frames import RedisFrames
 from services.infra.stores.ledger import RedisLedger
+from services.infra.stores.wake_up import WakeUp
 from tests.worker.fake_engine import FakeEngine
 from tests.worker.plant import Plant, write_recipe
 
@@ -22,5 +23,6 @@ def plant(ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path) 
         frames=RedisFrames(frames_redis.url),
         recipes=RecipeBook(write_recipe(tmp_path / "recipes")),
         engine=engine,
+        wake_up=WakeUp(ledger_redis.url),
     )
     engine.close(drain=False)

@@ -36,7 +36,7 @@ from engine import (
 
 SURE, UNSURE = -0.01, -0.7
 AT_ONCE = 8
-"""Requests of each priority that this engine has room for."""
+"""The capacity of this engine: requests of each priority."""
 Answer = TypeVar("Answer")
 TIMINGS = Timings(prepare=0.0, wait=0.0, prefill=0.0, decode=0.0)
 
@@ -92,7 +92,7 @@ class FakeEngine:
         self._writer = ThreadPoolExecutor(AT_ONCE)
 
     def capacity(self) -> Capacity:
-        """See Engine.room."""
+        """See Engine.capacity."""
         return Capacity(
             AT_ONCE - self.unfinished(Priority.VERDICT), AT_ONCE - self.unfinished(Priority.REPORT)
         )

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
+from redis import Redis
+
 from engine import Engine
 from schemas.frame import FrameRef
 from schemas.identity import PartIdentity
@@ -16,14 +18,15 @@ from schemas.problem import Problem
 from schemas.verdict import Verdict
 from services.infra.intake import images
 from services.infra.intake.recipes import RecipeBook
-from services.infra.process.names import Queue
+from services.infra.local_redis.server import RedisServer
+from services.infra.process.names import Queue, wake_up_key
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import JobState, Ledger
-from services.infra.stores.wake_up import MemoryWakeUp, WakeUpPort
+from services.infra.stores.wake_up import WakeUp
 from tests.worker.fake_engine import FakeEngine, Trait, painted
 from worker.context import WorkerContext
-from worker.golden import GoldenShelf
 from worker.leases import Leases
+from worker.pixels import GoldenImages
 from worker.progress import Progress
 from worker.work_loop import WorkLoop
 
@@ -58,7 +61,7 @@ class Plant:
     frames: FrameStore
     recipes: RecipeBook
     engine: FakeEngine
-    wake_up: WakeUpPort = field(default_factory=MemoryWakeUp)
+    wake_up: WakeUp
     lease_ms: int = 30_000
     reports_at_once: int = 8
     stop: threading.Event = field(default_factory=threading.Event)
@@ -81,14 +84,14 @@ class Plant:
 
     def context(self, consumer: str = "worker-1", queues: tuple[Queue, ...] = tuple(Queue)) -> WorkerContext:
         """A worker of this plant."""
-        progress = Progress(name=consumer, kind="worker", code_version="0")
+        progress = Progress(name=consumer, kind="worker")
         return WorkerContext(
             consumer=consumer,
             queues=queues,
             ledger=self.ledger,
             frames=self.frames,
             recipes=self.recipes,
-            golden=GoldenShelf(self.recipes),
+            golden=GoldenImages(self.recipes),
             wake_up=self.wake_up,
             engine=cast(Engine, self.engine),
             leases=Leases(self.ledger, consumer, self.lease_ms),
@@ -104,11 +107,11 @@ class Plant:
         return WorkLoop(self.context(consumer, queues))
 
     def work(self) -> None:
-        """One whole shift."""
+        """One whole run of the work loop."""
         self.work_loop().run(Queue.INSPECT)
 
     def work_until_empty(self, seconds: float = 20.0) -> None:
-        """Shifts, one ring after the other, until no queue holds anything."""
+        """Runs of the work loop, one after the other, until no queue holds anything."""
         ends_at = time.monotonic() + seconds
         while any(self.ledger.waiting(queue) for queue in Queue):
             assert time.monotonic() < ends_at, "the queues do not run dry"
@@ -131,6 +134,12 @@ class Plant:
         problem = self.verdict(result_id).problem
         assert problem is not None
         return problem
+
+
+def woken(server: RedisServer) -> set[Queue]:
+    """The queues with a wake-up that no worker has received yet."""
+    with Redis.from_url(server.url) as client:
+        return {queue for queue in Queue if client.exists(wake_up_key(queue))}
 
 
 def make_job(

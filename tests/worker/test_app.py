@@ -1,4 +1,4 @@
-"""The Celery app: settings that keep a worker alive, and rings that never pile up."""
+"""The Celery app: settings that keep a worker alive, and wake-ups that never pile up."""
 
 from redis import Redis
 
@@ -22,7 +22,7 @@ def test_a_worker_waits_for_its_broker_for_ever_and_reads_only_json() -> None:
     assert conf.broker_transport_options["health_check_interval"] == 15
 
 
-def test_rings_do_not_pile_up_while_a_worker_is_busy(ledger_redis: RedisServer) -> None:
+def test_wake_ups_do_not_pile_up_while_a_worker_is_busy(ledger_redis: RedisServer) -> None:
     """A work loop may outlast the token many times over; one task in the queue is enough."""
     wake_up = WakeUp(ledger_redis.url)
     with Redis.from_url(ledger_redis.url) as redis:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from engine import Completion, Priority
-from schemas.report import Diagnosis, ReportState
+from schemas.job import DiagnosisJob
+from schemas.report import Diagnosis, DiagnosisReport, ReportState
 from schemas.verdict import Decision
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import EngineFailed
@@ -16,7 +17,8 @@ from services.infra.stores.ledger import Entry, RedisLedger, Stage
 from tests.conftest import WaitUntil
 from tests.worker.fake_engine import DIAGNOSIS, TIMINGS, FakeEngine, Trait
 from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
-from worker.diagnosis import SCHEMA, Reporter, parse, sampling
+from worker.diagnosis import SCHEMA, Reporting, parse, sampling
+from worker.queue_runner import QueueRunner
 
 
 def completion(content: str, finish_reason: str = "stop") -> Completion:
@@ -24,10 +26,19 @@ def completion(content: str, finish_reason: str = "stop") -> Completion:
     return Completion("", content, 1, 1, "length" if finish_reason == "length" else "stop", TIMINGS)
 
 
-def conclude_all(plant: Plant, reporter: Reporter, wait_until: WaitUntil) -> None:
+Reports = QueueRunner[DiagnosisJob, Completion, DiagnosisReport]
+
+
+def reports_of(plant: Plant, consumer: str = "worker-1") -> Reports:
+    """The report queue of one worker."""
+    context = plant.context(consumer)
+    return QueueRunner(context, Reporting(context))
+
+
+def conclude_all(plant: Plant, reports: Reports, wait_until: WaitUntil) -> None:
     """Waits until the engine has written everything, and commits it."""
     wait_until(lambda: plant.engine.unfinished(Priority.REPORT) == 0)
-    reporter.conclude()
+    reports.conclude()
 
 
 def test_an_escalated_part_gets_a_draft_report(plant: Plant) -> None:
@@ -70,7 +81,7 @@ def test_verdicts_go_first_while_a_report_is_written(plant: Plant, wait_until: W
     assert plant.state("dented").stage is Stage.REPORTED
 
 
-def test_a_report_that_is_cut_off_is_tried_again_and_then_buried(plant: Plant) -> None:
+def test_a_report_that_is_cut_off_is_tried_again_and_then_dead_lettered(plant: Plant) -> None:
     """Text that ends before the report does is a failure three times over; the verdict stands."""
     plant.submit("endless", SCRATCH, Trait.ENDLESS_REPORT)
     plant.work()
@@ -107,7 +118,7 @@ def test_a_report_is_written_with_the_present_recipe(plant: Plant) -> None:
     assert report.versions.recipe_digest != plant.verdict("dented").versions.recipe_digest
 
 
-def test_a_worker_asked_to_stop_hands_its_report_back(plant: Plant, wait_until: WaitUntil) -> None:
+def test_a_worker_asked_to_stop_requeues_its_report(plant: Plant, wait_until: WaitUntil) -> None:
     """A report in the making goes back uncounted, and the next worker writes it."""
     plant.engine.gate.clear()
     plant.submit("dented", DENT)
@@ -126,10 +137,10 @@ def test_a_worker_asked_to_stop_hands_its_report_back(plant: Plant, wait_until: 
     assert plant.state("dented").stage is Stage.REPORTED
 
 
-def test_a_long_report_keeps_its_claim(
+def test_a_long_report_keeps_its_lease(
     plant: Plant, ledger_redis: RedisServer, wait_until: WaitUntil, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that is alive is not robbed of a report that takes longer than the claim."""
+    """A worker that is alive is not robbed of a report that takes longer than the lease."""
     ledger = RedisLedger(ledger_redis.url, lease_ms=3000)
     plant = replace(plant, ledger=ledger, lease_ms=3000)
     renewed: list[int] = []
@@ -145,7 +156,7 @@ def test_a_long_report_keeps_its_claim(
     work_loop = threading.Thread(target=plant.work)
     work_loop.start()
     wait_until(plant.engine.writing.is_set)
-    wait_until(lambda: len(renewed) >= 4)  # a renewal each third of the claim: by now it would have run out
+    wait_until(lambda: len(renewed) >= 4)  # a renewal each third of the lease
     assert ledger.read(Queue.DIAGNOSE, "thief", 1) == []
     plant.engine.gate.set()
     work_loop.join(20)
@@ -153,14 +164,14 @@ def test_a_long_report_keeps_its_claim(
 
 
 def test_a_report_is_written_once(plant: Plant, ledger_redis: RedisServer, wait_until: WaitUntil) -> None:
-    """Two workers with the same report in hand commit one."""
+    """Two workers that write the same report commit one."""
     plant.submit("dented", DENT)
     plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
     plant.engine.gate.clear()
-    slow = Reporter(plant.context("slow"))
+    slow = reports_of(plant, "slow")
     assert slow.take() == 1
     impatient = replace(plant, ledger=RedisLedger(ledger_redis.url, lease_ms=1), engine=FakeEngine())
-    other = Reporter(impatient.context("other"))
+    other = reports_of(impatient, "other")
     assert wait_until(other.take) == 1
     conclude_all(impatient, other, wait_until)
     first = plant.state("dented").report
@@ -174,18 +185,18 @@ def test_a_report_is_written_once(plant: Plant, ledger_redis: RedisServer, wait_
 
 
 def test_as_many_reports_run_at_once_as_are_set(plant: Plant, wait_until: WaitUntil) -> None:
-    """The setting bounds them, the engine's room as well; one that is written makes room for the next."""
+    """The setting bounds them, the engine's capacity as well; one that is written frees a place."""
     plant = replace(plant, reports_at_once=2)
     for number in range(4):
         plant.submit(f"part-{number}", DENT)
     plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
     plant.engine.gate.clear()
-    reporter = Reporter(plant.context())
-    assert reporter.take() == 2
-    assert reporter.take() == 0
+    reports = reports_of(plant)
+    assert reports.take() == 2
+    assert reports.take() == 0
     assert len(plant.ledger.read(Queue.DIAGNOSE, "other-worker", 10)) == 2
     plant.engine.gate.set()
-    conclude_all(plant, reporter, wait_until)
+    conclude_all(plant, reports, wait_until)
     assert plant.ledger.waiting(Queue.DIAGNOSE) == 2
 
 
@@ -197,10 +208,10 @@ def test_a_report_delivered_before_is_written_without_another_beside_it(
         plant.submit(f"part-{number}", DENT)
     plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
     plant.ledger.retry(plant.ledger.read(Queue.DIAGNOSE, "dead-worker", 2))
-    reporter, sizes = Reporter(plant.context()), []
-    while taken := reporter.take():
+    reports, sizes = reports_of(plant), []
+    while taken := reports.take():
         sizes.append(taken)
-        conclude_all(plant, reporter, wait_until)
+        conclude_all(plant, reports, wait_until)
     assert sizes == [1, 1, 1]
     assert all(plant.state(f"part-{number}").stage is Stage.REPORTED for number in range(3))
 

@@ -7,35 +7,40 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from engine import Image, Priority
+from engine import Image, Priority, Scores
+from schemas.job import InspectionJob
 from schemas.verdict import Decision
 from services.infra.intake import images
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.names import Queue
-from services.infra.stores.ledger import RedisLedger, Stage
+from services.infra.stores.ledger import Decided, RedisLedger, Stage
 from tests.conftest import WaitUntil
 from tests.worker.fake_engine import FakeEngine, Trait, late, painted
 from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
-from worker.inspection import Inspector
+from worker.inspection import Inspection
+from worker.queue_runner import QueueRunner
+
+Parts = QueueRunner[InspectionJob, Scores, Decided]
 
 
-def inspector_of(plant: Plant, consumer: str = "worker-1") -> Inspector:
+def parts_of(plant: Plant, consumer: str = "worker-1") -> Parts:
     """The verdict queue of one worker, without a report queue beside it."""
-    return Inspector(plant.context(consumer), reports_aside=lambda: None)
+    context = plant.context(consumer)
+    return QueueRunner(context, Inspection(context))
 
 
-def conclude_all(plant: Plant, inspector: Inspector, wait_until: WaitUntil) -> None:
+def conclude_all(plant: Plant, parts: Parts, wait_until: WaitUntil) -> None:
     """Waits for the engine to answer everything, and commits it."""
     wait_until(lambda: plant.engine.unfinished(Priority.VERDICT) == 0)
-    inspector.conclude()
+    parts.conclude()
 
 
 def batch_sizes(plant: Plant, wait_until: WaitUntil) -> list[int]:
     """How many parts each look at the queue showed to the engine, until nothing waited."""
-    inspector, sizes = inspector_of(plant), []
-    while taken := inspector.take():
+    parts, sizes = parts_of(plant), []
+    while taken := parts.take():
         sizes.append(taken)
-        conclude_all(plant, inspector, wait_until)
+        conclude_all(plant, parts, wait_until)
     return sizes
 
 
@@ -67,18 +72,18 @@ def test_a_verdict_says_what_produced_it(plant: Plant) -> None:
     assert min(times.queue_ms, times.decode_ms, times.engine_ms) > 0.0
 
 
-def test_the_engine_gets_what_it_has_room_for(plant: Plant, wait_until: WaitUntil) -> None:
-    """No more than that is read, so that another worker can have the rest; what ends makes room for more."""
+def test_the_engine_gets_what_it_has_capacity_for(plant: Plant, wait_until: WaitUntil) -> None:
+    """No more than that is read, so that another worker can have the rest; what ends frees a place."""
     hold = threading.Event()
     plant.engine.before_score = lambda: hold.wait(20)
     for number in range(10):
         plant.submit(f"part-{number}")
-    inspector = inspector_of(plant)
-    assert inspector.take() == 8
-    assert inspector.take() == 0
+    parts = parts_of(plant)
+    assert parts.take() == 8
+    assert parts.take() == 0
     assert len(plant.ledger.read(Queue.INSPECT, "other-worker", 10)) == 2
     hold.set()
-    conclude_all(plant, inspector, wait_until)
+    conclude_all(plant, parts, wait_until)
     assert plant.ledger.waiting(Queue.INSPECT) == 2
 
 
@@ -94,14 +99,14 @@ def test_a_verdict_is_committed_as_soon_as_it_is_there(plant: Plant, wait_until:
     plant.engine.before_score = hold_the_first
     for number in range(9):
         plant.submit(f"part-{number}")
-    inspector = inspector_of(plant)
-    inspector.take()
+    parts = parts_of(plant)
+    parts.take()
     wait_until(lambda: plant.engine.unfinished(Priority.VERDICT) == 1)
-    inspector.conclude()
+    parts.conclude()
     assert plant.ledger.waiting(Queue.INSPECT) == 2
-    assert inspector.take() == 1
+    assert parts.take() == 1
     hold.set()
-    conclude_all(plant, inspector, wait_until)
+    conclude_all(plant, parts, wait_until)
     assert plant.ledger.waiting(Queue.INSPECT) == 0
 
 
@@ -181,7 +186,7 @@ def test_an_image_the_engine_refuses_harms_no_batch_mate(plant: Plant) -> None:
 
 
 @pytest.mark.parametrize("trait", [Trait.OUT_OF_MEMORY, Trait.NOT_A_NUMBER])
-def test_a_poison_frame_is_buried_at_the_third_delivery(plant: Plant, trait: Trait) -> None:
+def test_a_poison_frame_is_dead_lettered_at_the_third_delivery(plant: Plant, trait: Trait) -> None:
     """A part that fails each time is tried three times and then rejected; its mates are unharmed."""
     plant.submit("before")
     plant.submit("poison", DENT, trait)
@@ -206,24 +211,24 @@ def test_a_part_delivered_before_is_tried_alone(plant: Plant, wait_until: WaitUn
 
 
 def test_a_part_delivered_before_waits_until_all_is_quiet(plant: Plant, wait_until: WaitUntil) -> None:
-    """While others are with the engine it stays in the queue, uncounted, and nothing new is read beside it."""
+    """While others are with the engine it stays in the queue, uncounted, and nothing is read beside it."""
     hold = threading.Event()
     plant.engine.before_score = lambda: hold.wait(20)
     plant.submit("innocent")
     plant.submit("suspect")
-    inspector = inspector_of(plant)
+    parts = parts_of(plant)
     innocent, suspect = plant.ledger.read(Queue.INSPECT, "dead-worker", 2)
     plant.ledger.release([innocent])
-    assert inspector.take() == 1
+    assert parts.take() == 1
     plant.ledger.retry([suspect])
     plant.submit("fresh")
-    assert inspector.take() == 0
+    assert parts.take() == 0
     assert plant.engine.unfinished(Priority.VERDICT) == 1
     hold.set()
-    conclude_all(plant, inspector, wait_until)
-    assert inspector.take() == 1
-    assert inspector.take() == 0
-    conclude_all(plant, inspector, wait_until)
+    conclude_all(plant, parts, wait_until)
+    assert parts.take() == 1
+    assert parts.take() == 0
+    conclude_all(plant, parts, wait_until)
     assert plant.verdict("suspect").decision is Decision.ACCEPT
     assert plant.state("fresh").stage is Stage.WAITING
 
@@ -247,7 +252,7 @@ def test_running_reports_step_aside_for_a_part_delivered_before(plant: Plant, wa
     assert plant.state("dented").stage is Stage.REPORTED
 
 
-def test_a_part_that_ends_every_worker_is_buried_unseen(plant: Plant) -> None:
+def test_a_part_that_ends_every_worker_is_dead_lettered_unseen(plant: Plant) -> None:
     """After three deliveries without a commit nobody opens the frame again."""
     plant.submit("killer", trait=Trait.KILLER)
     for worker in ("first", "second", "third"):
@@ -265,18 +270,17 @@ def test_a_second_delivery_changes_nothing(
     plant.submit("twice", DENT)
     go_on = threading.Event()
     plant.engine.before_score = lambda: go_on.wait(20)
-    slow_station = plant.context("slow-worker")
-    slow = Inspector(slow_station, reports_aside=lambda: None)
+    slow = parts_of(plant, "slow-worker")
     assert slow.take() == 1
     impatient = replace(plant, ledger=RedisLedger(ledger_redis.url, lease_ms=1), engine=FakeEngine())
-    other = inspector_of(impatient, "other-worker")
+    other = parts_of(impatient, "other-worker")
     assert wait_until(other.take) == 1
     conclude_all(impatient, other, wait_until)
     first = plant.verdict("twice")
     go_on.set()
     conclude_all(plant, slow, wait_until)
     assert plant.verdict("twice") == first
-    assert slow_station.progress.heartbeat().finished == 0
+    assert slow._context.progress.heartbeat().finished == 0
     assert len(plant.ledger.read_results("result-writer", 10)) == 1
     assert plant.ledger.waiting(Queue.DIAGNOSE) == 1
     impatient.engine.close()

@@ -1,4 +1,4 @@
-"""What a worker holds, and how it goes back."""
+"""What a worker has leased, and how a lease ends."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from worker.leases import Leases
 
 
 class NotingLedger(MemoryLedger):
-    """A ledger that notes what is handed back, and how."""
+    """A ledger that notes what is requeued, and how."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,14 +36,14 @@ def entry(number: int, queue: Queue = Queue.INSPECT) -> Entry:
     return Entry(f"{number}-0", queue, "worker-1", 1, make_job(f"part-{number}", b"pixels"))
 
 
-def test_what_is_settled_is_not_handed_back() -> None:
+def test_what_is_acknowledged_is_not_requeued() -> None:
     """What was committed before the store went stays committed; the rest is no worse off than before."""
     ledger = NotingLedger()
     leases = Leases(ledger, "worker-1", 30_000)
     first, second = entry(1), entry(2)
     leases.hold([first, second])
-    leases.settle(first)
-    leases.release(leases.held)
+    leases.acknowledged(first)
+    leases.requeue(leases.held)
     assert ledger.released == [second]
     assert ledger.retried == []
     assert leases.held == ()
@@ -59,16 +59,16 @@ def test_what_may_have_caused_a_failure_counts() -> None:
     assert ledger.released == []
 
 
-def test_two_lanes_may_hold_the_same_number() -> None:
-    """A verdict that is settled while a report is written does not let go of the report."""
+def test_two_queues_may_hold_the_same_number() -> None:
+    """A verdict that is committed while a report is written does not end the report's lease."""
     leases = Leases(NotingLedger(), "worker-1", 30_000)
     report, part = entry(1, Queue.DIAGNOSE), entry(1, Queue.INSPECT)
     leases.hold([report, part])
-    leases.settle(part)
+    leases.acknowledged(part)
     assert leases.held == (report,)
 
 
-def test_nothing_in_hand_needs_no_sign_of_life() -> None:
+def test_nothing_leased_needs_no_renewal() -> None:
     """An idle worker does not talk to the ledger about nothing."""
     ledger = NotingLedger()
     leases = Leases(ledger, "worker-1", 0)

@@ -153,7 +153,7 @@ def test_a_worker_survives_redis_and_stops_cleanly(site: Site, wait_until: WaitU
 
 
 def test_a_worker_hears_whenever_its_connections_are_cut(site: Site, wait_until: WaitUntil) -> None:
-    """Every connection to the ledger is closed, at moments that move over the life of a ring."""
+    """Every connection to the ledger is closed, at moments that move over the life of a wake-up."""
     plant, rounds = site.plant, 60
     with site.worker(1), Redis.from_url(site.ledger_server.url) as admin:
         for number in range(rounds):
@@ -188,15 +188,15 @@ def test_a_worker_whose_engine_failed_exits_for_its_supervisor(site: Site, wait_
     assert entry.deliveries == 2
 
 
-def test_a_worker_asked_to_stop_hands_back_what_its_engine_holds(site: Site, wait_until: WaitUntil) -> None:
+def test_a_worker_asked_to_stop_requeues_what_its_engine_holds(site: Site, wait_until: WaitUntil) -> None:
     """SIGTERM in the middle of a step: it ends with 0, and all it held can be read at once and uncounted."""
     plant = site.plant
     for number in range(3):
         plant.submit(f"part-{number}", GOOD, Trait.HANGING, seconds_left=3600.0)
 
     def parts_at_work() -> int:
-        beats = plant.ledger.heartbeats()
-        return sum(heartbeat.engine.verdicts.running for heartbeat in beats if heartbeat.engine is not None)
+        engines = [heartbeat.engine for heartbeat in plant.ledger.heartbeats()]
+        return sum(engine.verdicts.running for engine in engines if engine is not None)
 
     with site.worker(1) as worker:
         wait_until(lambda: parts_at_work() == 3, PATIENCE)
@@ -223,7 +223,7 @@ def test_a_worker_whose_engine_hangs_exits_for_its_supervisor(site: Site, wait_u
 def test_a_part_sent_through_the_queue_ends_in_the_database(
     site: Site, tmp_path: Path, wait_until: WaitUntil
 ) -> None:
-    """Another program's task becomes a verdict, and the result writer stores it; both processes stop at SIGTERM."""
+    """Another program's task becomes a verdict in the database; both processes stop at SIGTERM."""
     app = create_app(site.ledger_server.url)
     results = SqlResults(f"sqlite:///{tmp_path}/lynceus.db")
     with site.process("-m", "worker", "result-writer") as result_writer, site.worker(1) as worker:

@@ -8,7 +8,7 @@ from schemas.recipe import DefectClass, PromptTexts, Recipe
 from services.infra.intake.recipes import RecipeBook
 from starter.pictures import targets
 from tests.conftest import ROOT
-from tests.worker.test_calibration import recipe_of
+from tests.worker.test_verdicts import recipe_of
 from worker.prompts import choices, diagnose_text, inspect_prompt, inspect_text
 
 

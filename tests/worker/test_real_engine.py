@@ -1,4 +1,4 @@
-"""The whole shift with the real engine on a tiny random checkpoint: the faces fit, and nothing is lost."""
+"""The work loop with the real engine on a tiny random checkpoint: the faces fit, and nothing is lost."""
 
 import math
 from dataclasses import replace
@@ -18,7 +18,9 @@ from worker import diagnosis
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_shift_on_the_real_engine(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_loop_on_the_real_engine(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Random weights judge and write nonsense, but every part ends with a verdict or a typed failure."""
     from tests.engine.tiny import Shape, write_checkpoint
 

@@ -10,7 +10,6 @@ from services.infra.intake.submission import Submission
 from services.infra.process.errors import BadRequest, FrameTooLarge, StoreUnavailable
 from services.infra.stores.frames import RedisFrames
 from services.infra.stores.ledger import Stage
-from services.infra.stores.wake_up import MemoryWakeUp
 from tests.conftest import FreshRedis
 from tests.worker.fake_engine import painted
 from tests.worker.plant import GOOD, Plant
@@ -26,8 +25,8 @@ def message(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
 
 @pytest.fixture
 def submission(plant: Plant) -> Submission:
-    """The one door, with a bell that only notes who rang."""
-    return Submission(plant.ledger, plant.frames, MemoryWakeUp(), plant.recipes)
+    """The one door that other programs share with REST."""
+    return Submission(plant.ledger, plant.frames, plant.wake_up, plant.recipes)
 
 
 def test_a_submitted_part_is_inspected(plant: Plant, submission: Submission) -> None:
@@ -93,7 +92,7 @@ def test_an_oversized_image_is_refused_before_it_is_decoded(
 def test_a_store_that_is_away_refuses_nobody(plant: Plant, fresh_redis: FreshRedis) -> None:
     """The message comes again later, and no dead letter is written meanwhile."""
     server = fresh_redis()
-    away = Submission(plant.ledger, RedisFrames(server.url), MemoryWakeUp(), plant.recipes)
+    away = Submission(plant.ledger, RedisFrames(server.url), plant.wake_up, plant.recipes)
     server.kill()
     with pytest.raises(StoreUnavailable):
         receive(message(), away)

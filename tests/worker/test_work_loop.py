@@ -1,4 +1,4 @@
-"""The work loop: bells, queues, stores that go away, engines that fail, and being asked to stop."""
+"""The work loop: wake-ups, queues, stores that go away, engines that fail, and being asked to stop."""
 
 import threading
 from dataclasses import replace
@@ -7,38 +7,36 @@ import pytest
 
 from engine import EngineClosed, Priority
 from schemas.verdict import Decision
+from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import StoreUnavailable
 from services.infra.process.names import Queue
 from services.infra.stores.frames import RedisFrames
 from services.infra.stores.ledger import RedisLedger, Stage
-from services.infra.stores.wake_up import MemoryWakeUp
 from tests.conftest import FreshRedis, WaitUntil
 from tests.worker.fake_engine import Trait
-from tests.worker.plant import DENT, GOOD, Plant
+from tests.worker.plant import DENT, GOOD, Plant, woken
 from worker import work_loop as work_loop_module
-from worker.ticker import Ticker
+from worker.app import Ticker
 from worker.watchdog import look
 
 
-def test_a_shift_answers_the_bell_that_rang(plant: Plant) -> None:
-    """The other queue's ring still stands in its own queue, and its own shift will answer it."""
-    wake_up = MemoryWakeUp()
-    wake_up.send(Queue.INSPECT)
-    wake_up.send(Queue.DIAGNOSE)
-    replace(plant, wake_up=wake_up).work_loop().run(Queue.INSPECT)
-    assert wake_up.waiting == {Queue.DIAGNOSE}
+def test_the_work_loop_receives_the_wake_up_of_its_queue(plant: Plant, ledger_redis: RedisServer) -> None:
+    """The other queue's wake-up still stands in its Celery queue, and a run of its own will receive it."""
+    plant.wake_up.send(Queue.INSPECT)
+    plant.wake_up.send(Queue.DIAGNOSE)
+    plant.work()
+    assert woken(ledger_redis) == {Queue.DIAGNOSE}
 
 
-def test_an_escalated_part_rings_for_its_report(plant: Plant) -> None:
+def test_an_escalated_part_wakes_a_worker_for_its_report(plant: Plant, ledger_redis: RedisServer) -> None:
     """A worker that serves the other queue alone hears of the work."""
-    wake_up = MemoryWakeUp()
     plant.submit("dented", DENT)
-    replace(plant, wake_up=wake_up).work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
-    assert wake_up.waiting == {Queue.DIAGNOSE}
+    plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
+    assert woken(ledger_redis) == {Queue.DIAGNOSE}
     assert plant.state("dented").stage is Stage.DIAGNOSING
 
 
-def test_a_worker_serves_only_its_lanes(plant: Plant) -> None:
+def test_a_worker_serves_only_its_queues(plant: Plant) -> None:
     """A second card can be given to reports alone."""
     plant.submit("dented", DENT)
     plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
@@ -48,18 +46,17 @@ def test_a_worker_serves_only_its_lanes(plant: Plant) -> None:
     assert plant.state("good").stage is Stage.WAITING
 
 
-def test_a_long_shift_makes_room_for_celery_and_rings_again(
-    plant: Plant, monkeypatch: pytest.MonkeyPatch
+def test_a_long_run_returns_to_celery_and_sends_for_the_next(
+    plant: Plant, ledger_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A work loop whose work does not end comes to its end by itself; the next one finds the engine at work."""
+    """A run whose work does not end comes to its end by itself; the next one finds the engine at work."""
     monkeypatch.setattr(work_loop_module, "TASK_SECONDS", 0.0)
-    wake_up = MemoryWakeUp()
     plant.engine.gate.clear()
     plant.submit("dented", DENT)
-    work_loop = replace(plant, wake_up=wake_up).work_loop()
+    work_loop = plant.work_loop()
     while not plant.engine.writing.is_set():
         work_loop.run(Queue.INSPECT)
-    assert wake_up.waiting == {Queue.INSPECT}
+    assert woken(ledger_redis) == {Queue.INSPECT}
     plant.engine.gate.set()
     while plant.ledger.waiting(Queue.DIAGNOSE):
         work_loop.run(Queue.INSPECT)
@@ -67,8 +64,10 @@ def test_a_long_shift_makes_room_for_celery_and_rings_again(
     assert len(plant.engine.prompts) == 2
 
 
-def test_asked_to_stop_a_shift_hands_back_what_is_not_finished(plant: Plant, wait_until: WaitUntil) -> None:
-    """Parts and reports in the engine's hands go back uncounted; what was answered stays committed."""
+def test_asked_to_stop_the_work_loop_requeues_what_is_not_finished(
+    plant: Plant, wait_until: WaitUntil
+) -> None:
+    """Parts and reports that the engine has go back uncounted; what was answered stays committed."""
     plant.engine.gate.clear()
     plant.submit("answered", DENT)
     work_loop = threading.Thread(target=plant.work)
@@ -89,8 +88,8 @@ def test_asked_to_stop_a_shift_hands_back_what_is_not_finished(plant: Plant, wai
     hold.set()
 
 
-def test_work_between_two_shifts_can_be_handed_back(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that ends while no shift runs leaves nothing behind that only a claim's end would free."""
+def test_work_between_two_runs_can_be_requeued(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that ends while no loop runs leaves nothing behind that only the end of a lease would free."""
     monkeypatch.setattr(work_loop_module, "TASK_SECONDS", 0.0)
     plant.engine.gate.clear()
     plant.submit("dented", DENT)
@@ -142,7 +141,7 @@ def test_the_ledger_dies_and_comes_back_in_the_middle(plant: Plant, fresh_redis:
     assert len([entry for entry in results if entry.report]) == 4
 
 
-def test_a_part_that_breaks_the_engine_is_buried_and_its_mates_are_judged(plant: Plant) -> None:
+def test_a_part_that_breaks_the_engine_is_dead_lettered_and_its_mates_are_judged(plant: Plant) -> None:
     """Each broken engine counts as a delivery; tried alone, the innocent succeed at the next one."""
     plant.submit("before")
     plant.submit("breaker", trait=Trait.ENGINE_FAILURE)
@@ -159,8 +158,8 @@ def test_a_part_that_breaks_the_engine_is_buried_and_its_mates_are_judged(plant:
     assert plant.state("after").stage is Stage.DECIDED
 
 
-def test_a_fault_of_ours_leaves_nothing_in_hand(plant: Plant) -> None:
-    """The next shift begins with empty hands, and the part stays in the queue until its claim runs out."""
+def test_a_fault_of_ours_leaves_nothing_leased(plant: Plant) -> None:
+    """The next run begins without it, and the part stays in the queue until its lease runs out."""
     plant.submit("part", trait=Trait.BUG)
     work_loop = plant.work_loop()
     with pytest.raises(ZeroDivisionError):
@@ -171,7 +170,7 @@ def test_a_fault_of_ours_leaves_nothing_in_hand(plant: Plant) -> None:
     assert plant.ledger.read(Queue.INSPECT, "next-worker", 1) == []
 
 
-def test_an_engine_that_hangs_ends_the_shift(plant: Plant, wait_until: WaitUntil) -> None:
+def test_an_engine_that_hangs_ends_the_work_loop(plant: Plant, wait_until: WaitUntil) -> None:
     """The watchdog tells the worker, its heartbeat says why, and the delivery of its parts counts."""
     plant.submit("hanging", trait=Trait.HANGING)
     work_loop = plant.work_loop()

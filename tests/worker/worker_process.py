@@ -6,7 +6,7 @@ from typing import cast
 from engine import Engine
 from services.infra.process.settings import WorkerSettings, load_settings
 from tests.worker.fake_engine import FakeEngine
-from worker.gpu import serve_with
+from worker.gpu_process import serve_with
 
 if __name__ == "__main__":
     engine = FakeEngine()

@@ -9,7 +9,7 @@ from services.cli.errors import InputInvalid
 from services.infra.intake.images import decode
 from services.infra.intake.recipes import RecipeBook
 from services.infra.process.errors import LynceusError
-from worker.golden import GoldenShelf
+from worker.pixels import GoldenImages
 from worker.prompts import choices, diagnose_prompt, inspect_prompt
 
 ENDINGS = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -23,7 +23,7 @@ def read_examples(pictures: Path, recipes: Path) -> tuple[Example, ...]:
     picture, or where there is none.
     """
     shelf = RecipeBook(recipes)
-    golden = GoldenShelf(shelf)
+    golden = GoldenImages(shelf)
     book = {recipe.recipe_id: recipe for recipe in shelf.recipes}
     if not book:
         raise InputInvalid(
@@ -42,7 +42,7 @@ def read_examples(pictures: Path, recipes: Path) -> tuple[Example, ...]:
     )
 
 
-def _examples(path: Path, recipe: Recipe, golden: GoldenShelf, number: int) -> tuple[Example, Example]:
+def _examples(path: Path, recipe: Recipe, golden: GoldenImages, number: int) -> tuple[Example, Example]:
     try:
         pixels = decode(path.read_bytes())
     except LynceusError as error:

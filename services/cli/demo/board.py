@@ -12,7 +12,6 @@ from schemas.report import DiagnosisReport
 from schemas.verdict import Verdict
 from services.cli.console import say
 from services.cli.demo.samples import Sample
-from services.cli.demo.summary import total_ms
 from services.cli.words import decision_markup
 
 REFRESH_PER_SECOND = 4
@@ -107,7 +106,7 @@ def _defect(verdict: Verdict) -> str:
 
 
 def _milliseconds(verdict: Verdict) -> str:
-    return f"{total_ms(verdict.processing_times):.0f}"
+    return f"{verdict.processing_times.total_ms:.0f}"
 
 
 def _finding(report: DiagnosisReport) -> str:

@@ -179,13 +179,8 @@ def _stages(kind: str, times: Iterable[ProcessingTimes]) -> Mapping[str, Sequenc
         f"{kind}_queue": [t.queue_ms for t in measured],
         f"{kind}_decode": [t.decode_ms for t in measured],
         f"{kind}_engine": [t.engine_ms for t in measured],
-        f"{kind}_total": [total_ms(t) for t in measured],
+        f"{kind}_total": [t.total_ms for t in measured],
     }
-
-
-def total_ms(times: ProcessingTimes) -> float:
-    """Milliseconds from the acceptance of the job until its result."""
-    return times.queue_ms + (times.end_time - times.start_time).total_seconds() * 1000.0
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float]:

@@ -28,7 +28,7 @@ class WakeUpPort(Protocol):
         """Ask for a work loop on the queue; False when one is already waiting. Raises StoreUnavailable."""
         ...
 
-    def answered(self, queue: Queue) -> None:
+    def received(self, queue: Queue) -> None:
         """Say that a work loop has begun, so that the next ring asks for another one."""
         ...
 
@@ -69,7 +69,7 @@ class WakeUp:
             ) from error
         return True
 
-    def answered(self, queue: Queue) -> None:
+    def received(self, queue: Queue) -> None:
         """See Bell.answer."""
         with typed_errors(self._url):
             self._redis.delete(wake_up_key(queue))
@@ -87,6 +87,6 @@ class MemoryWakeUp:
         self.waiting.add(queue)
         return is_new
 
-    def answered(self, queue: Queue) -> None:
+    def received(self, queue: Queue) -> None:
         """See Bell.answer."""
         self.waiting.discard(queue)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.recipe import DefectClass, Recipe, Thresholds
 from schemas.verdict import Decision
 from services.infra.process.errors import EngineFailed
-from worker.calibration import decide, judge, softmax
+from worker.verdicts import decide, judge, softmax
 
 log_probabilities = st.lists(st.floats(-200.0, 0.0), min_size=2, max_size=12)
 temperatures = st.floats(0.05, 10.0)
@@ -109,6 +109,7 @@ def test_a_judgement_is_consistent(values: list[float], temperature: float) -> N
     judgement = judge(values, recipe)
     good, scratch, dent = judgement.scores
     assert (good.name, scratch.name, dent.name) == ("good", "scratch", "dent")
+    assert judgement.defect_probability is not None
     assert judgement.defect_probability == pytest.approx(scratch.probability + dent.probability)
     assert judgement.decision is decide(judgement.defect_probability, recipe.thresholds)
     if judgement.decision is Decision.ACCEPT:

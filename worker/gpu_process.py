@@ -1,34 +1,40 @@
-"""Puts a GPU worker together: stores, engine, shift and the thread beside it."""
+"""The GPU worker's process: the model, the stores, the work loop behind a Celery task, the heartbeat."""
 
 import os
 import sys
 import threading
 from contextlib import suppress
 
-from engine import Engine, EngineConfig
+import structlog
+from celery import Celery, Task
+from celery.exceptions import WorkerShutdown
+
+from engine import Engine, EngineClosed, EngineConfig
 from services.infra.intake.recipes import RecipeBook
 from services.infra.process.errors import StoreError
+from services.infra.process.names import WORK_TASK, Queue
 from services.infra.process.settings import WorkerSettings
 from services.infra.stores.frames import RedisFrames
 from services.infra.stores.ledger import Ledger, RedisLedger
 from services.infra.stores.wake_up import WakeUp
-from worker.app import create_app
+from worker.app import Ticker, create_app, serve
 from worker.context import WorkerContext
-from worker.golden import GoldenShelf
 from worker.leases import Leases
-from worker.process import serve
+from worker.pixels import GoldenImages
 from worker.progress import Progress
-from worker.ticker import Ticker
-from worker.versions import code_version
 from worker.watchdog import look
 from worker.work_loop import WorkLoop
-from worker.work_task import register_work
 
 SWITCH_SECONDS = 0.0005
-"""The work loop, which only waits for stores, gets its turn this soon after the engine's thread had its own."""
+"""How soon the work loop, which only waits for stores, gets its turn after the engine's thread."""
 
 LINGER_SECONDS = 1.0
-"""On a line that shows a part a second, no part waits for Celery to bring the ring."""
+"""On a line that shows a part a second, no part waits for Celery to bring the wake-up."""
+
+EXIT_ENGINE_FAILED = 70
+"""EX_SOFTWARE of sysexits.h; the supervisor starts the worker again, with a fresh engine."""
+
+log = structlog.get_logger()
 
 
 def run_gpu_worker(settings: WorkerSettings, name: str) -> int:
@@ -61,12 +67,35 @@ def serve_with(engine: Engine, settings: WorkerSettings, name: str) -> int:
     )
     code = serve(app, [queue.value for queue in settings.queues], name, ticker, context.stop)
     with suppress(StoreError):
-        # Between two shifts the engine may have work in hand that no shift will come back to.
+        # The engine may be at work on what no run of the loop will come back to.
         work_loop.requeue()
     if context.hung.is_set():
         # Neither the engine's thread nor what its libraries do at exit can be waited for.
         os._exit(code)
     return code
+
+
+def register_work(app: Celery, work_loop: WorkLoop, progress: Progress) -> Task:
+    """`lynceus.work` on the queues `inspect` and `diagnose`: a wake-up.
+
+    It carries no work, so it is acknowledged early and a lost one costs a second until the next one.
+    """
+
+    @app.task(name=WORK_TASK, bind=True, acks_late=False, ignore_result=True, max_retries=0)
+    def run_work_loop(self: Task) -> None:
+        queue = Queue(self.request.delivery_info["routing_key"])
+        try:
+            work_loop.run(queue)
+        except EngineClosed as error:
+            progress.fail(error)
+            log.critical("engine_closed", detail=str(error))
+            raise WorkerShutdown(EXIT_ENGINE_FAILED) from error
+        except Exception as error:
+            # The outermost loop: counted, shown in health, and the next wake-up tries again.
+            progress.fail(error)
+            log.exception("work_loop_failed")
+
+    return run_work_loop
 
 
 def _context(engine: Engine, settings: WorkerSettings, name: str) -> WorkerContext:
@@ -78,14 +107,13 @@ def _context(engine: Engine, settings: WorkerSettings, name: str) -> WorkerConte
         ledger=ledger,
         frames=RedisFrames(settings.frames_url),
         recipes=recipes,
-        golden=GoldenShelf(recipes),
+        golden=GoldenImages(recipes),
         wake_up=WakeUp(settings.ledger_url),
         engine=engine,
         leases=Leases(ledger, name, settings.lease_ms),
         progress=Progress(
             name=name,
             kind="worker",
-            code_version=code_version(),
             queues=settings.queues,
             model_name=info.model_name,
             model_digest=info.checkpoint_digest,
@@ -99,7 +127,7 @@ def _context(engine: Engine, settings: WorkerSettings, name: str) -> WorkerConte
 
 
 def _wake_again(context: WorkerContext) -> None:
-    """Rings for queues with something in them: a ring may have been lost, or its worker killed."""
+    """Sends for queues with something in them: a wake-up may have been lost, or its worker killed."""
     for queue in context.queues:
         if context.ledger.waiting(queue):
             context.wake_up.send(queue)
