@@ -16,10 +16,10 @@ JOBS ?= 2
 # One thread per test process: torch would otherwise start as many threads as there are cores in each.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo up test check format bench
+.PHONY: help install demo up test test-all check format bench
 
 help: ## Print this help.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
 
 install: $(INSTALLED) ## Install Lynceus into .venv; the other targets do it when needed.
 
@@ -36,7 +36,10 @@ demo: $(INSTALLED) ## Inspect the sample images from camera to report, on server
 up: $(INSTALLED) ## Start the same processes and leave them running until Ctrl-C.
 	$(BIN)/lynceus up
 
-test: $(INSTALLED) ## Run the tests (under 12 minutes on 2 cores).
+test: $(INSTALLED) ## Test the product (under 4 minutes on 2 cores).
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
+
+test-all: $(INSTALLED) ## Test everything: kernel emulation, compression, benches and pages too (under 15 minutes).
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 check: $(INSTALLED) ## Lint, check the format, check the types.
