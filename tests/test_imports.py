@@ -15,11 +15,18 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.gateway": ("services.gateway", "services.infra", "schemas"),
     "services.api": ("services.api", "services.infra", "schemas"),
     "services.web": ("services.web", "services.api", "services.infra", "schemas"),
+    "services.teach": ("services.teach", "services.infra", "schemas", "engine"),
     "worker": ("worker", "services.infra", "schemas", "engine"),
     "services.cli": ("services", "worker", "engine", "starter", "schemas"),
     "starter": ("starter", "services", "engine", "schemas"),
 }
 """Which of our packages each package may import. The command line may import everything."""
+
+ENGINE_FACES: dict[str, tuple[str, ...]] = {
+    "worker": ("engine",),
+    "services.teach": ("engine", "engine.tuning"),
+}
+"""Who sees only faces of the engine, and which."""
 
 INSIDE_ENGINE: dict[str, tuple[str, ...]] = {
     "engine.kernels": ("engine.kernels",),
@@ -125,8 +132,8 @@ def breaks_the_table(each: Import) -> bool:
     owner = _owner(each.importer, MAY_IMPORT)
     if owner is None:
         return each.importer != "services"
-    if owner == "worker" and _is_under(each.imported, "engine"):
-        return each.imported != "engine"
+    if owner in ENGINE_FACES and _is_under(each.imported, "engine"):
+        return each.imported not in ENGINE_FACES[owner]
     return not _is_under_any(each.imported, MAY_IMPORT[owner])
 
 

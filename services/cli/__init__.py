@@ -5,6 +5,7 @@ import sys
 import typer
 
 from services.cli.commands.alive import alive
+from services.cli.commands.data import data
 from services.cli.commands.demo import demo
 from services.cli.commands.doctor import doctor
 from services.cli.commands.evaluate import evaluate
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(data)
 
 
 def main() -> None:

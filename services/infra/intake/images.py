@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
@@ -58,6 +59,22 @@ _READER_ERRORS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A picture at a glance: upright size, how it is stored, and a small grey copy."""
+
+    width: int
+    height: int
+    bits: int
+    """Bits of one stored grey value: 8 or 16."""
+    turned: bool
+    """Whether EXIF asks for the stored picture to be turned."""
+    grey: NDArray[np.uint8]
+    """[side, side], the whole picture squeezed into a square, upright."""
+    brightest: int
+    """Highest stored grey value of a 16-bit picture, of the small copy for the others."""
+
+
 def probe(data: bytes, captured_at: datetime) -> FrameRef:
     """Describe an encoded image from its magic bytes and header, without decoding a pixel.
 
@@ -90,6 +107,28 @@ def decode(data: bytes) -> Rgb:
         image.load()
         upright = image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
         return _to_rgb(upright)
+
+
+def preview(data: bytes, side: int) -> Preview:
+    """Read a picture to its end at a fraction of the cost of `decode`: a JPEG is decoded reduced.
+
+    Raises what `decode` raises; a picture that gives a preview decodes.
+    """
+    with _opened(data) as image:
+        orientation = _orientation(image)
+        width, height = image.size[::-1] if orientation in _SIDEWAYS else image.size
+        is_wide = image.mode in _SIXTEEN_BIT_MODES
+        image.draft("L", (2 * side, 2 * side))
+        image.load()
+        brightest = int(np.asarray(image).max()) if is_wide else None
+        grey = Image.fromarray(_to_rgb(image)[..., 0]) if is_wide else _grey(image)
+        small = grey.resize((side, side), Image.Resampling.BOX)
+        upright = small.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else small
+        pixels = np.array(upright, dtype=np.uint8)
+        bits, turned = (16 if is_wide else 8), orientation != 1
+        return Preview(
+            width, height, bits, turned, pixels, int(pixels.max()) if brightest is None else brightest
+        )
 
 
 def encode_png(rgb: Rgb) -> bytes:
@@ -182,6 +221,10 @@ def _to_rgb(image: Image.Image) -> Rgb:
     if image.mode in {"P", "PA", "LA"}:
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    return image.convert("RGB").convert("L") if image.mode in {"P", "PA"} else image.convert("L")
 
 
 def _check_pixels(pixels: NDArray[np.uint8]) -> None:

@@ -1,0 +1,1 @@
+"""One module a layout: whether a folder has it, and the labelled pictures it holds."""
