@@ -1,6 +1,7 @@
 """The messages of Lynceus: recipes, jobs, verdicts, reports and problems, frozen and closed."""
 
 from schemas.base import Digest, Identifier, Message, Timestamp
+from schemas.evidence import Evidence, Standing, Taught
 from schemas.frame import MAX_PIXELS, MAX_SIDE_PIXELS, FrameRef, MediaType
 from schemas.identity import PartIdentity
 from schemas.job import DiagnosisJob, InspectionJob
@@ -33,6 +34,7 @@ __all__ = [
     "DiagnosisReport",
     "Digest",
     "Escalation",
+    "Evidence",
     "FieldError",
     "FrameLimits",
     "FrameRef",
@@ -52,6 +54,8 @@ __all__ = [
     "ReportState",
     "Retention",
     "Severity",
+    "Standing",
+    "Taught",
     "Thresholds",
     "Timestamp",
     "Verdict",

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from schemas.base import Digest, Identifier, Message
+from schemas.evidence import Evidence, Standing, Taught, standing_of
 from schemas.report import Severity
 from schemas.verdict import Decision
 
@@ -177,6 +178,10 @@ class Recipe(Message):
     """Pictures of good parts, as the camera takes them: the regions are applied to them as to the frame."""
     regions: Regions = Regions()
     frame_limits: FrameLimits = FrameLimits()
+    taught: Taught | None = None
+    """What `lynceus train` made for this part; without it the language model judges alone."""
+    evidence: Evidence | None = None
+    """The error rates measured by `lynceus train` or `lynceus calibrate`."""
 
     @field_validator("classes")
     @classmethod
@@ -188,6 +193,12 @@ class Recipe(Message):
         if {each.acceptable for each in classes} != {True, False}:
             raise ValueError("there must be an acceptable class and one that is not")
         return classes
+
+    @property
+    def standing(self) -> Standing:
+        """How far the verdicts may be trusted, from the evidence; without any the recipe is untaught."""
+        limits = self.thresholds
+        return standing_of(self.evidence, self.taught, limits.accept_below, limits.reject_from)
 
     @property
     def digest(self) -> str:
