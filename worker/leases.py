@@ -1,13 +1,19 @@
 """The entries that this worker has leased, and the renewals that keep other workers from taking them over."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import TypeAlias
 
 from services.infra.process.names import Queue
 from services.infra.stores.ledger import Entry, Ledger
 
 RENEWALS_PER_LEASE = 3
 """One renewal may get lost, and a second, before another worker takes an entry over."""
+
+Ending: TypeAlias = Callable[[Sequence[Entry]], None]
+"""How the ledger is told that leases have ended."""
 
 
 class Leases:
@@ -18,6 +24,7 @@ class Leases:
         self._consumer = consumer
         self._interval = lease_ms / 1000 / RENEWALS_PER_LEASE
         self._held: dict[tuple[Queue, str], Entry] = {}
+        self._ended: list[tuple[Ending, Entry]] = []
         self._renewed_at = time.monotonic()
 
     @property
@@ -34,15 +41,18 @@ class Leases:
         self._held.pop(_key(entry), None)
 
     def requeue(self, entries: Iterable[Entry]) -> None:
-        """Gives entries back as they came: the delivery does not count. Raises StoreError."""
-        self._ledger.release(self._ended(entries))
+        """Gives entries back as they came: the delivery does not count.
+
+        Raises StoreError; the ledger is then told when it is back.
+        """
+        self._end(self._ledger.release, entries)
 
     def retry(self, entries: Iterable[Entry]) -> None:
         """Gives entries back after a failure that one of them may have caused: the delivery counts.
 
-        Raises StoreError.
+        Raises StoreError; the ledger is then told when it is back.
         """
-        self._ledger.retry(self._ended(entries))
+        self._end(self._ledger.retry, entries)
 
     def forget(self) -> None:
         """Lets every lease run out, so that others take over."""
@@ -50,17 +60,24 @@ class Leases:
 
     def renew_if_due(self) -> None:
         """Renews everything leased, a few times per lease. Raises StoreError."""
+        self._tell()
         if not self._held or time.monotonic() - self._renewed_at < self._interval:
             return
         self._ledger.renew(self.held, self._consumer)
         self._renewed_at = time.monotonic()
 
-    def _ended(self, entries: Iterable[Entry]) -> Sequence[Entry]:
-        # Before the ledger is told: when that fails, a lease that runs out does the same, only later.
-        ended = tuple(entries)
-        for entry in ended:
+    def _end(self, ending: Ending, entries: Iterable[Entry]) -> None:
+        for entry in tuple(entries):
             self.acknowledged(entry)
-        return ended
+            self._ended.append((ending, entry))
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tells the ledger of the leases that have ended; twice changes nothing. Raises StoreError."""
+        for ending, group in groupby(tuple(self._ended), key=itemgetter(0)):
+            ended = list(group)
+            ending([entry for _, entry in ended])
+            del self._ended[: len(ended)]
 
 
 def _key(entry: Entry) -> tuple[Queue, str]:

@@ -1,11 +1,11 @@
 """One queue of a GPU worker: what waits goes to the engine, and what the engine has answered is committed."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import structlog
@@ -99,29 +99,35 @@ class QueueRunner(Generic[Job, Answer, Result]):
         self,
         context: WorkerContext,
         work: Work[Job, Answer, Result],
-        step_aside: Callable[[], None] = lambda: None,
+        others: "QueueRunner[Any, Any, Any] | None" = None,
     ) -> None:
-        """`step_aside` requeues what another queue has running, for a job that must be alone."""
+        """`others` are the jobs of another queue, which make way for those of this one."""
         self._context = context
         self._work: Work[Job, Answer, Result] = work
-        self._step_aside = step_aside
+        self._others = others
         self._running: list[Request[Job, Answer]] = []
         self.has_suspects = False
         """Whether the last look at the queue found a job that was delivered before."""
 
-    def take(self) -> int:
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """The deliveries that the engine is at work on, or has answered."""
+        return [request.delivery.entry for request in self._running]
+
+    def take(self, *, is_quiet: bool = True) -> int:
         """Reads what waits, as far as there is capacity, and begins it; returns how many jobs.
 
         A job that was delivered before may be what ended the last worker, so it runs alone: what the engine
         has of this queue is finished first, and nothing is read beside it. So it cannot take others with it,
-        and an innocent one succeeds at its second delivery. Raises StoreError.
+        and an innocent one succeeds at its second delivery. At its last delivery it needs the whole engine,
+        and waits, passed by others, while that is not `is_quiet`. Raises StoreError.
         """
         if self._running and self.has_suspects:
             return 0
         count = self._work.capacity(len(self._running))
         if count <= 0:
             return 0
-        batch = self._without_suspects(self._read(count))
+        batch = self._admitted(self._read(count), is_quiet)
         if batch:
             self._context.reload_recipes()
             self._begin([self._delivery(entry) for entry in batch])
@@ -136,13 +142,20 @@ class QueueRunner(Generic[Job, Answer, Result]):
         closed = [request for request in done if request.met_a_closed_engine]
         answered = [request for request in done if request not in closed]
         self._commit(self._results(answered))
-        self._running = [request for request in self._running if request not in answered]
         for request in closed:
             request.answer.result()
 
+    def make_way(self, *, for_suspect: bool) -> None:
+        """Requeues the running jobs, as they came, where one of them or what comes must run alone.
+
+        Raises StoreError.
+        """
+        if for_suspect or any(self._is_last(request.delivery.entry) for request in self._running):
+            self.requeue()
+
     def requeue(self) -> None:
         """Gives the running jobs to other workers, as they came. Raises StoreError."""
-        entries = [request.delivery.entry for request in self._running]
+        entries = self.entries
         self.drop()
         if entries:
             self._context.leases.requeue(entries)
@@ -160,16 +173,21 @@ class QueueRunner(Generic[Job, Answer, Result]):
         context.leases.hold(entries)
         return entries
 
-    def _without_suspects(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+    def _admitted(self, entries: Sequence[Entry], is_quiet: bool) -> Sequence[Entry]:
         """All entries when none was delivered before; else the first such entry alone, once none runs."""
-        suspects = [entry for entry in entries if entry.deliveries > 1]
+        admitted = [entry for entry in entries if is_quiet or not self._is_last(entry)]
+        suspects = [entry for entry in admitted if entry.deliveries > 1]
         self.has_suspects = bool(suspects)
-        if not suspects:
-            return entries
-        alone = [] if self._running else suspects[:1]
-        self._context.leases.requeue(entry for entry in entries if entry not in alone)
-        self._step_aside()
-        return alone
+        if suspects:
+            admitted = [] if self._running else suspects[:1]
+        self._context.leases.requeue(entry for entry in entries if entry not in admitted)
+        if self._others is not None and (admitted or suspects):
+            self._others.make_way(for_suspect=self.has_suspects)
+        return admitted
+
+    def _is_last(self, entry: Entry) -> bool:
+        """Whether the job is given up if the worker ends once more."""
+        return entry.deliveries == self._context.max_deliveries
 
     def _delivery(self, entry: Entry) -> Delivery[Job]:
         if not isinstance(entry.job, self._work.job_type):
@@ -209,22 +227,25 @@ class QueueRunner(Generic[Job, Answer, Result]):
         context.wake_at(answer)
         return Request(delivery, recipe, answer)
 
-    def _results(self, answered: Sequence[Request[Job, Answer]]) -> list[tuple[Delivery[Job], Result]]:
-        """The results of the requests, without those that end with an error."""
+    def _results(self, answered: Sequence[Request[Job, Answer]]) -> list[tuple[Request[Job, Answer], Result]]:
+        """The results of the requests; those that end with an error are refused."""
         results = []
         for request in answered:
             with self._refusing(request.delivery):
-                result = self._work.result(request, request.answer.result())
-                results.append((request.delivery, result))
+                results.append((request, self._work.result(request, request.answer.result())))
+                continue
+            self._running.remove(request)
         return results
 
-    def _commit(self, results: Sequence[tuple[Delivery[Job], Result]]) -> None:
+    def _commit(self, results: Sequence[tuple[Request[Job, Answer], Result]]) -> None:
+        """Writes the results; where the store is away, they are written at the next call."""
         if not results:
             return
         with self._context.stages.timed("commit"):
-            outcomes = self._work.commit(results)
-        for (delivery, _), outcome in zip(results, outcomes, strict=True):
-            self._end(delivery, outcome)
+            outcomes = self._work.commit([(request.delivery, result) for request, result in results])
+        for (request, _), outcome in zip(results, outcomes, strict=True):
+            self._running.remove(request)
+            self._end(request.delivery, outcome)
 
     @contextmanager
     def _refusing(self, delivery: Delivery[Job]) -> Iterator[None]:

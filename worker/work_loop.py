@@ -1,11 +1,13 @@
 """The work loop: what a wake-up sets going, until nothing waits."""
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from engine import EngineClosed
 from services.infra.process.errors import StoreError
 from services.infra.process.names import Queue
+from services.infra.stores.ledger import Entry
 from worker.context import WorkerContext
 from worker.diagnosis import Reporting
 from worker.inspection import Inspection
@@ -24,7 +26,7 @@ class WorkLoop:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self._reports = QueueRunner(context, Reporting(context))
-        self._parts = QueueRunner(context, Inspection(context), step_aside=self._reports.requeue)
+        self._parts = QueueRunner(context, Inspection(context), others=self._reports)
 
     def run(self, queue: Queue) -> None:
         """Receives the wake-up of the queue, then works until nothing waits or the worker is to stop.
@@ -59,7 +61,7 @@ class WorkLoop:
         self._reports.conclude()
         taken = self._parts.take() if Queue.INSPECT in context.queues else 0
         if Queue.DIAGNOSE in context.queues and not self._parts.has_suspects:
-            taken += self._reports.take()
+            taken += self._reports.take(is_quiet=not self._parts.entries)
         return bool(taken or context.leases.held)
 
     def _work(self, queue: Queue) -> None:
@@ -89,20 +91,26 @@ class WorkLoop:
         return context.stop.is_set()
 
     def _leave(self, error: BaseException) -> None:
-        """Ends every lease, in the way that the error calls for.
+        """Ends the leases, in the way that the error calls for.
 
-        A store that is away is no fault of the parts: the delivery does not count. When the engine failed,
-        one of them may have been the cause: it counts. After a fault of ours the leases run out, and others
-        take over.
+        A store that is away is no fault of the parts: the engine goes on, the next run commits its answers,
+        and what it was not asked about is requeued. When the engine failed, one of them may have been the
+        cause: the delivery counts. After a fault of ours the leases run out, and others take over.
         """
         leases = self._context.leases
+        if isinstance(error, StoreError):
+            with suppress(StoreError):
+                leases.requeue(self._not_begun())
+            return
         self._drop()
-        with suppress(StoreError):
-            if isinstance(error, StoreError):
-                leases.requeue(leases.held)
-            elif isinstance(error, EngineClosed):
+        if isinstance(error, EngineClosed):
+            with suppress(StoreError):
                 leases.retry(leases.held)
         leases.forget()
+
+    def _not_begun(self) -> Sequence[Entry]:
+        begun = [*self._parts.entries, *self._reports.entries]
+        return [entry for entry in self._context.leases.held if entry not in begun]
 
     def _drop(self) -> None:
         self._parts.drop()

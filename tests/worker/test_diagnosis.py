@@ -216,6 +216,52 @@ def test_a_report_delivered_before_is_written_without_another_beside_it(
     assert all(plant.state(f"part-{number}").stage is Stage.REPORTED for number in range(3))
 
 
+def two_ends(plant: Plant, result_id: str) -> None:
+    """Escalates a part whose report two workers have ended over."""
+    plant.submit(result_id, DENT)
+    plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
+    for _ in range(2):
+        plant.ledger.retry(plant.ledger.read(Queue.DIAGNOSE, "dead-worker", 1))
+
+
+def test_a_report_at_its_last_delivery_runs_without_a_verdict_beside_it(
+    plant: Plant, wait_until: WaitUntil
+) -> None:
+    """Only so is it known to be what ends the workers, before it is given up; other reports pass it."""
+    two_ends(plant, "suspect")
+    plant.submit("innocent", DENT)
+    plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
+    reports = reports_of(plant)
+    assert reports.take(is_quiet=False) == 1
+    conclude_all(plant, reports, wait_until)
+    assert plant.state("innocent").stage is Stage.REPORTED
+    assert reports.take(is_quiet=True) == 1
+    conclude_all(plant, reports, wait_until)
+    assert plant.state("suspect").stage is Stage.REPORTED
+
+
+def test_a_report_at_its_last_delivery_makes_way_for_a_part(plant: Plant, wait_until: WaitUntil) -> None:
+    """Verdicts go first; the report goes back uncounted and has the engine for itself afterwards."""
+    two_ends(plant, "suspect")
+    plant.engine.gate.clear()
+    plant.engine.writing.clear()
+    work_loop = plant.work_loop()
+    work_loop.step()
+    wait_until(plant.engine.writing.is_set)
+    hold = threading.Event()
+    plant.engine.before_score = lambda: hold.wait(20)
+    plant.submit("urgent", GOOD)
+    work_loop.step()
+    (report,) = plant.ledger.read(Queue.DIAGNOSE, "other-worker", 1)
+    assert report.deliveries == 3
+    plant.ledger.release([report])
+    hold.set()
+    plant.engine.gate.set()
+    wait_until(lambda: not work_loop.step())
+    assert plant.state("suspect").stage is Stage.REPORTED
+    assert plant.state("urgent").stage is Stage.DECIDED
+
+
 def test_the_schema_keeps_the_order_of_the_report() -> None:
     """The model writes what it sees before what follows from it."""
     assert list(SCHEMA["properties"]) == list(Diagnosis.model_fields)

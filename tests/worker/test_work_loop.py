@@ -141,6 +141,50 @@ def test_the_ledger_dies_and_comes_back_in_the_middle(plant: Plant, fresh_redis:
     assert len([entry for entry in results if entry.report]) == 4
 
 
+def test_what_the_engine_has_answered_is_committed_when_the_ledger_is_back(
+    plant: Plant, fresh_redis: FreshRedis, wait_until: WaitUntil
+) -> None:
+    """The answers stay with the worker over an outage longer than the lease: nothing is asked twice."""
+    server = fresh_redis()
+    plant = replace(plant, ledger=RedisLedger(server.url, lease_ms=200), lease_ms=200)
+    for number in range(3):
+        plant.submit(f"part-{number}", DENT)
+    work_loop = plant.work_loop()
+    work_loop.step()
+    server.kill()
+    wait_until(lambda: plant.engine.unfinished(Priority.VERDICT) == 0)
+    with pytest.raises(StoreUnavailable):
+        work_loop.run(Queue.INSPECT)
+    server.start()
+    work_loop.run(Queue.INSPECT)
+    assert [plant.state(f"part-{number}").stage for number in range(3)] == [Stage.REPORTED] * 3
+    assert plant.engine.scored == 3
+
+
+def test_restarts_of_the_ledger_cost_a_report_no_delivery(
+    plant: Plant, fresh_redis: FreshRedis, wait_until: WaitUntil
+) -> None:
+    """Redis goes four times while it is written, each time for longer than the lease."""
+    server = fresh_redis()
+    plant = replace(plant, ledger=RedisLedger(server.url, lease_ms=100), lease_ms=100)
+    plant.submit("dented", DENT)
+    work_loop = plant.work_loop()
+    plant.engine.gate.clear()
+    while not plant.engine.writing.is_set():
+        work_loop.step()
+    for _ in range(4):
+        server.kill()
+        with pytest.raises(StoreUnavailable):
+            work_loop.run(Queue.INSPECT)
+        server.start()
+        assert work_loop.step()
+    plant.engine.gate.set()
+    wait_until(lambda: not work_loop.step())
+    assert plant.state("dented").stage is Stage.REPORTED
+    assert plant.ledger.dead_letters(10) == []
+    assert len(plant.engine.prompts) == 2
+
+
 def test_a_part_that_breaks_the_engine_is_dead_lettered_and_its_mates_are_judged(plant: Plant) -> None:
     """Each broken engine counts as a delivery; tried alone, the innocent succeed at the next one."""
     plant.submit("before")
