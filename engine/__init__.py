@@ -1,5 +1,8 @@
 """The model and everything that makes it fast: `Engine` scores choices and writes reports."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 import engine.process  # noqa: F401 - before torch is loaded
 from engine.errors import (
     CacheCorrupt,
@@ -14,6 +17,8 @@ from engine.errors import (
     OutOfMemory,
     PromptInvalid,
     PromptTooLong,
+    TaughtPartInvalid,
+    TeachingInvalid,
 )
 from engine.serving.device import resolve_device
 from engine.serving.engine import Engine
@@ -32,6 +37,17 @@ from engine.serving.requests import (
     Timings,
 )
 
+if TYPE_CHECKING:
+    from engine.tuning import (
+        LabelledPicture,
+        Opinion,
+        TaughtPart,
+        TeachOptions,
+        load_part,
+        save_part,
+        teach,
+    )
+
 __all__ = [
     "CacheCorrupt",
     "Capacity",
@@ -49,6 +65,8 @@ __all__ = [
     "EngineStats",
     "Image",
     "ImageInvalid",
+    "LabelledPicture",
+    "Opinion",
     "OutOfMemory",
     "Priority",
     "PriorityStats",
@@ -57,6 +75,22 @@ __all__ = [
     "PromptTooLong",
     "Sampling",
     "Scores",
+    "TaughtPart",
+    "TaughtPartInvalid",
+    "TeachOptions",
+    "TeachingInvalid",
     "Timings",
+    "load_part",
     "resolve_device",
+    "save_part",
+    "teach",
 ]
+
+_TUNING = {"LabelledPicture", "Opinion", "TaughtPart", "TeachOptions", "load_part", "save_part", "teach"}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module holds
+    """What teaches and judges a plant's own parts is loaded with its libraries when it is first asked for."""
+    if name in _TUNING:
+        return getattr(importlib.import_module("engine.tuning"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,8 @@ EngineError
 ├── ComputationFailed   the network's output is not numbers
 ├── OutOfMemory         the device has no room for the request
 ├── CacheCorrupt        the engine's own records of its memory contradict each other
+├── TeachingInvalid     pictures or options from which a part cannot be taught
+├── TaughtPartInvalid   files that do not hold a taught part
 └── EngineClosed        the engine takes no more requests
 """
 
@@ -98,6 +100,18 @@ class CacheCorrupt(EngineError):
     """Blocks of the cache are counted wrongly: a defect of the engine, which must not go on."""
 
     code = "cache_corrupt"
+
+
+class TeachingInvalid(EngineError):
+    """The pictures or the options are not such that a part can be taught from them."""
+
+    code = "teaching_invalid"
+
+
+class TaughtPartInvalid(EngineError):
+    """The files of a taught part are missing, damaged, or of a version that this engine does not read."""
+
+    code = "taught_part_invalid"
 
 
 class EngineClosed(EngineError):

@@ -32,6 +32,7 @@ INSIDE_ENGINE: dict[str, tuple[str, ...]] = {
     "engine.kernels": ("engine.kernels",),
     "engine.quant": ("engine.quant", "engine.kernels"),
     "engine.model": ("engine.model", "engine.quant", "engine.kernels"),
+    "engine.tuning": ("engine.tuning", "engine.model", "engine.quant", "engine.kernels"),
     "engine.serving": ("engine.serving", "engine.model", "engine.quant", "engine.kernels"),
     "engine.compression": (
         "engine.compression",

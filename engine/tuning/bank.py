@@ -1,0 +1,217 @@
+"""The bank: how far each place of a picture is from anything seen on good parts.
+
+After PatchCore (Roth et al., arXiv 2106.08265): locally averaged features of good parts, thinned to a core
+set that covers them, and the distance of each place to its nearest neighbour. One bank for each tap of the
+eye, because some defects are seen in fine structure and some in coarse, and each on the scale of what good
+parts themselves show.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from engine.tuning.eye import Sight
+
+Floats = NDArray[np.float64]
+TAPS = (0, 1, 2)
+NEIGHBOURHOOD = 3
+"""Side of the square of places that are averaged."""
+GATHERED = 20_000
+"""Places of good parts from which a core set is drawn."""
+CORE = 2_048
+"""Places of a core set; what a verdict costs does not grow with the good pictures beyond it."""
+PROJECTED = 32
+"""Dimensions in which the core set is drawn (Johnson and Lindenstrauss)."""
+NOBODY = -1
+"""Fold of a picture that was in no fold of the bank."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """The bank of one tap: core [M, C] of standardised features and the fold each came from [M]."""
+
+    mean: Tensor
+    spread: Tensor
+    core: Tensor
+    fold_of: Tensor
+
+    def distances(self, sight: Sight, tap: int, held_out_fold: int = NOBODY) -> Tensor:
+        """Distance of each place of a map to the nearest good place [h, w], those of one fold left out."""
+        features = (averaged(sight.maps[tap]) - self.mean[:, None, None]) / self.spread[:, None, None]
+        core = self.core if held_out_fold == NOBODY else self.core[self.fold_of != held_out_fold]
+        return nearest(features.flatten(1).T, core).reshape(features.shape[1:])
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The banks of all taps; `typical` and `spread` [taps] are of the scores of held-out good pictures.
+
+    `place_typical` and `place_spread` [taps] are the same of single places: median, and the way to the 99.9th
+    percentile. `hottest` is the share of places whose mean distance is a picture's score.
+    """
+
+    levels: tuple[Level, ...]
+    hottest: float
+    typical: Floats
+    spread: Floats
+    place_typical: Floats
+    place_spread: Floats
+
+    def look(self, sight: Sight, held_out_fold: int = NOBODY) -> tuple[Floats, Tensor]:
+        """Score of each tap in spreads above the typical good part [taps], and the oddness map [h, w].
+
+        In the map 0 is what good parts show and 1 as far again as their oddest thousandth of places.
+        """
+        raw, maps = [], []
+        for index, (tap, level) in enumerate(zip(TAPS, self.levels, strict=True)):
+            distances = level.distances(sight, tap, held_out_fold)
+            raw.append(hottest_mean(distances[sight.counts[tap]], self.hottest))
+            excess = (distances - self.place_typical[index]) / (2 * self.place_spread[index])
+            maps.append(excess.where(sight.counts[tap], torch.zeros(())))
+        return (np.array(raw) - self.typical) / self.spread, _combined(maps)
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What `from_arrays` needs."""
+        found: dict[str, NDArray[np.generic]] = {
+            "hottest": np.array([self.hottest]),
+            "typical": self.typical,
+            "spread": self.spread,
+            "place_typical": self.place_typical,
+            "place_spread": self.place_spread,
+        }
+        for index, level in enumerate(self.levels):
+            for name in ("mean", "spread", "core", "fold_of"):
+                found[f"level{index}.{name}"] = getattr(level, name).numpy()
+        return found
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "Bank":
+        """The bank that `arrays` came from."""
+        levels = tuple(
+            Level(
+                *(
+                    torch.from_numpy(arrays[f"level{index}.{name}"])
+                    for name in ("mean", "spread", "core", "fold_of")
+                )
+            )
+            for index in range(len(TAPS))
+        )
+        numbers = [
+            np.asarray(arrays[name], np.float64)
+            for name in ("typical", "spread", "place_typical", "place_spread")
+        ]
+        return cls(levels, float(arrays["hottest"][0]), *numbers)
+
+
+class BankBuilder:
+    """Gathers places of good pictures one picture at a time, then thins them."""
+
+    def __init__(self, sights_expected: int, seed: int) -> None:
+        self._share = max(1, GATHERED // max(1, sights_expected))
+        self._generator = torch.Generator().manual_seed(seed)
+        self._places: list[list[Tensor]] = [[] for _ in TAPS]
+        self._folds: list[list[Tensor]] = [[] for _ in TAPS]
+
+    def add(self, sight: Sight, fold: int) -> None:
+        """Keep an even share of the places that count; `fold` is the picture's."""
+        for index, tap in enumerate(TAPS):
+            places = averaged(sight.maps[tap])[:, sight.counts[tap]].T
+            chosen = torch.randperm(len(places), generator=self._generator)[: self._share]
+            self._places[index].append(places[chosen])
+            self._folds[index].append(torch.full((len(chosen),), fold, dtype=torch.int32))
+
+    def levels(self) -> tuple[Level, ...]:
+        """The thinned banks, one for each tap."""
+        return tuple(
+            _thinned(torch.cat(places), torch.cat(folds), self._generator)
+            for places, folds in zip(self._places, self._folds, strict=True)
+        )
+
+
+def with_scales(levels: tuple[Level, ...], goods: Sequence[tuple[Sight, int]], hottest: float) -> Bank:
+    """The bank whose scales are those of good pictures, each judged without the places of its own fold."""
+    raw, middles, tops = [], [], []
+    for sight, fold in goods:
+        found = [
+            level.distances(sight, tap, fold)[sight.counts[tap]]
+            for tap, level in zip(TAPS, levels, strict=True)
+        ]
+        raw.append([hottest_mean(each, hottest) for each in found])
+        middles.append([float(each.median()) for each in found])
+        tops.append([float(each.quantile(0.999)) for each in found])
+    typical, place_typical = np.median(raw, 0), np.median(middles, 0)
+    return Bank(
+        levels,
+        hottest,
+        typical,
+        np.maximum(_robust_spread(np.array(raw)), 0.02 * typical + 1e-6),
+        place_typical,
+        np.maximum(np.median(tops, 0) - place_typical, 1e-6),
+    )
+
+
+def _robust_spread(values: Floats) -> Floats:
+    """Mean of the standard deviation and the one that the median deviation suggests."""
+    deviation = 1.4826 * np.median(np.abs(values - np.median(values, 0)), 0)
+    return np.asarray((deviation + values.std(0)) / 2)
+
+
+def averaged(features_CHW: Tensor) -> Tensor:
+    """The mean over each place and its neighbours, fewer of them at the border."""
+    margin = NEIGHBOURHOOD // 2
+    return F.avg_pool2d(features_CHW[None], NEIGHBOURHOOD, 1, margin, count_include_pad=False)[0]
+
+
+def nearest(points_PC: Tensor, core_MC: Tensor) -> Tensor:
+    """Distance of each point to the nearest of the core [P], per square root of a channel."""
+    if len(core_MC) == 0:
+        return points_PC.square().mean(1).sqrt()
+    squares = torch.addmm(core_MC.square().sum(1)[None], points_PC, core_MC.T, alpha=-2).amin(1)
+    distances = (squares + points_PC.square().sum(1)).clamp_min(0)
+    return (distances / points_PC.shape[1]).sqrt()
+
+
+def hottest_mean(distances: Tensor, share: float) -> float:
+    """The mean of the largest `share` of the values, of at least one."""
+    if distances.numel() == 0:
+        return 0.0
+    return float(distances.flatten().topk(max(1, round(distances.numel() * share))).values.mean())
+
+
+def _combined(maps: Sequence[Tensor]) -> Tensor:
+    """The mean of the taps' maps at the finest resolution, held to 0..1."""
+    size = maps[0].shape[-2:]
+    fine = [
+        F.interpolate(each[None, None], size, mode="bilinear", align_corners=False)[0, 0] for each in maps
+    ]
+    return torch.stack(fine).mean(0).clamp(0, 1)
+
+
+def _thinned(places: Tensor, folds: Tensor, generator: torch.Generator) -> Level:
+    mean, spread = places.mean(0), places.std(0, correction=0)
+    spread = spread.clamp_min(float(spread.max()) * 1e-3 + 1e-6)
+    standard = (places - mean) / spread
+    chosen = _covering(standard, min(CORE, len(standard)), generator)
+    return Level(mean, spread, standard[chosen].contiguous(), folds[chosen])
+
+
+def _covering(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Greedy k-center: each next point is the one farthest from those chosen so far."""
+    if len(points) <= count:
+        return torch.arange(len(points))
+    projection = torch.randn(points.shape[1], PROJECTED, generator=generator) / PROJECTED**0.5
+    low = points @ projection
+    lengths = low.square().sum(1)
+    newest = int(torch.randint(len(low), (1,), generator=generator))
+    chosen, distances = [newest], torch.full((len(low),), torch.inf)
+    for _ in range(count - 1):
+        away = torch.addmv(lengths + lengths[newest], low, low[newest], alpha=-2)
+        distances = torch.minimum(distances, away)
+        newest = int(distances.argmax())
+        chosen.append(newest)
+    return torch.tensor(chosen)
