@@ -34,7 +34,7 @@ class FreshRedis(Protocol):
         """A started server that the test may kill, restart and fill; stopped after the test."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wait_until() -> WaitUntil:
     """Waits on a condition instead of sleeping: `wait_until(lambda: ledger.waiting(queue) == 0)`."""
 

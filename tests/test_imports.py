@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.teach": ("services.teach", "services.infra", "schemas", "engine"),
     "worker": ("worker", "services.infra", "schemas", "engine"),
     "services.cli": ("services", "worker", "engine", "starter", "schemas"),
-    "starter": ("starter", "services", "engine", "schemas"),
+    "starter": ("starter", "engine", "schemas"),
 }
 """Which of our packages each package may import. The command line may import everything."""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine import Image, Priority, Scores
 from schemas.job import InspectionJob
 from schemas.recipe import Recipe
-from services.infra.process.errors import DeadlinePassed, FrameUnfit, LynceusError, UnknownRecipe
+from services.infra.process.errors import FrameUnfit, LynceusError, PartTooLate, UnknownRecipe
 from services.infra.process.names import Queue
 from services.infra.stores.ledger import AlreadyCommitted, Committed, Decided
 from worker.context import WorkerContext
@@ -38,7 +38,7 @@ class Inspection(Work[InspectionJob, Scores, Decided]):
         return self._context.engine.capacity().verdicts
 
     def check(self, job: InspectionJob) -> None:
-        """See Work.check. Raises DeadlinePassed and FrameUnfit."""
+        """See Work.check. Raises PartTooLate and FrameUnfit."""
         _remaining_seconds(job)
         if job.unusable_reason is not None:
             raise FrameUnfit(job.unusable_reason, hint="look at the camera, its light and its focus")
@@ -102,10 +102,10 @@ class Inspection(Work[InspectionJob, Scores, Decided]):
 
 
 def _remaining_seconds(job: InspectionJob) -> float:
-    """Seconds until the job's deadline. Raises DeadlinePassed: the line has let the part go."""
+    """Seconds until the job's deadline. Raises PartTooLate: the line has let the part go."""
     remaining = (job.deadline - datetime.now(UTC)).total_seconds()
     if remaining <= 0:
-        raise DeadlinePassed(
+        raise PartTooLate(
             f"the verdict was due {-remaining:.3f} s ago",
             hint="start more workers, or give the recipe a longer deadline",
         )

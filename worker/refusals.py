@@ -5,15 +5,14 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import TypeVar
 
-from engine import DeadlinePassed as EngineDeadlinePassed
-from engine import EngineError, ImageInvalid, PromptInvalid
+from engine import DeadlinePassed, EngineError, ImageInvalid, PromptInvalid
 from services.infra.process.errors import (
-    DeadlinePassed,
     DeliveriesExhausted,
     EngineFailed,
     FrameInvalid,
     FrameUnfit,
     LynceusError,
+    PartTooLate,
     RecipeInvalid,
 )
 from services.infra.stores.ledger import Entry
@@ -34,7 +33,7 @@ class Fate(Enum):
 
 _FATES: Mapping[type[LynceusError], Fate] = MappingProxyType(
     {
-        DeadlinePassed: Fate.CONCLUDED,
+        PartTooLate: Fate.CONCLUDED,
         FrameUnfit: Fate.CONCLUDED,
         EngineFailed: Fate.RETRIED,
         LynceusError: Fate.DEAD,
@@ -43,7 +42,7 @@ _FATES: Mapping[type[LynceusError], Fate] = MappingProxyType(
 
 _OF_ENGINE: Mapping[type[EngineError], type[LynceusError]] = MappingProxyType(
     {
-        EngineDeadlinePassed: DeadlinePassed,
+        DeadlinePassed: PartTooLate,
         ImageInvalid: FrameInvalid,
         PromptInvalid: RecipeInvalid,
         EngineError: EngineFailed,

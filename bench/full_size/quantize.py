@@ -130,7 +130,7 @@ def without_search(source: Path, target: Path, pictures: Path) -> Run:
 def compress_without_search(source: Path, target: Path, pictures: Path) -> None:
     """What that process does."""
     from engine.compression import compress
-    from services.cli.commands.calibration_pictures import read_examples
+    from services.cli.compression.calibration import read_examples
 
     def first(targets: Tensor, _: int) -> Tensor:
         return torch.zeros(targets.shape[:2], dtype=torch.uint8, device=targets.device)

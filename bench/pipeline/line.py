@@ -19,11 +19,11 @@ from schemas.verdict import Verdict
 from services.cli.client import ApiClient
 from services.cli.local.processes import Supervisor
 from services.cli.local.readiness import wait_until_ready
-from services.cli.local.stack import Stack, StackOptions, free_port
+from services.cli.local.stack import LocalStack, StackOptions, free_port
 from services.gateway.dead_letters import DeadLetters
 from services.gateway.health import Health
 from services.gateway.intake import Intake
-from services.gateway.loop import Camera, GatewayLoop, Shared
+from services.gateway.loop import ConfiguredCamera, GatewayLoop, Shared
 from services.gateway.source import SourceFrame
 from services.gateway.sources import FolderConfig
 from services.infra.intake.images import Rgb, decode, encode_png
@@ -91,7 +91,7 @@ class _Offer:
     def read(self) -> SourceFrame:
         return SourceFrame(self.name, self.data, self.name, None, datetime.now(UTC))
 
-    def may_mend(self, _error: LynceusError) -> bool:
+    def may_become_right(self, _error: LynceusError) -> bool:
         return False
 
     def accepted(self) -> None:
@@ -111,7 +111,7 @@ class SimulatedCamera:
     recipe_id: str = RECIPE_ID
     held_out: int = 0
     refused: list[str] = field(default_factory=list)
-    waits_for_room = True
+    waits_for_capacity = True
 
     def offers(self, stop: threading.Event) -> Iterator[_Offer]:
         """See Source.offers."""
@@ -145,7 +145,7 @@ def running_gateway(
     door = Submission(ledger, frames, wake_up, recipes, HIGH_WATER, HIGH_WATER, health.stages)
     intake = Intake(door, Spool(directory / "spool", SPOOL_BYTES), health, dead_letters)
     shared = Shared(intake, ledger, recipes, health, dead_letters)
-    loop = GatewayLoop([Camera(_config(each), each) for each in cameras], shared, stop)
+    loop = GatewayLoop([ConfiguredCamera(_config(each), each) for each in cameras], shared, stop)
     thread = threading.Thread(target=loop.run)
     thread.start()
     try:
@@ -159,7 +159,7 @@ def running_gateway(
 class Line:
     """What a bench works with while the installation runs."""
 
-    stack: Stack
+    stack: LocalStack
     supervisor: Supervisor
     recipes: RecipeBook
     ledger: RedisLedger
@@ -233,7 +233,7 @@ def running_line(directory: Path) -> Iterator[Line]:
     """Two Redis servers, worker, result writer and API below a folder, ready for frames; all ended afterwards."""
     recipes = _recipes(directory)
     write_recipes(recipes)
-    stack = Stack(
+    stack = LocalStack(
         StackOptions(
             directory=directory,
             recipes_dir=recipes,
@@ -308,7 +308,7 @@ def _recipes(directory: Path) -> Path:
     return directory / "recipes"
 
 
-def _redis_url(stack: Stack, name: str) -> str:
+def _redis_url(stack: LocalStack, name: str) -> str:
     return f"redis://127.0.0.1:{stack.ports[name]}/0"
 
 

@@ -52,7 +52,7 @@ def create_app(
         uploads=CapacityLimiter(UPLOADS_AT_ONCE),
         listeners=CapacityLimiter(LISTENERS_AT_ONCE),
     )
-    app.state.report_page = None
+    app.state.render_report = None
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     problems.install(app)
     for router in ROUTERS:

@@ -7,11 +7,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from services.api.plant import Process
 from services.infra.process.engine_status import EngineStatus, PriorityStatus
 
-LANE_GAUGES = {
+REQUEST_GAUGES = {
     "waiting": "Requests that wait in the engine.",
     "running": "Requests that the engine is at work on.",
 }
-LANE_COUNTERS = {
+REQUEST_COUNTERS = {
     "finished": "Requests answered.",
     "failed": "Requests that ended with an error.",
     "cancelled": "Requests whose caller had gone.",
@@ -73,7 +73,7 @@ def _by_engine(engines: Sequence[tuple[str, EngineStatus]]) -> Iterator[Metric]:
 def _by_priority(queues: Iterable[tuple[tuple[str, str], PriorityStatus]]) -> Iterator[Metric]:
     queues = list(queues)
     labels = ["name", "priority"]
-    for kind, families in ((GaugeMetricFamily, LANE_GAUGES), (CounterMetricFamily, LANE_COUNTERS)):
+    for kind, families in ((GaugeMetricFamily, REQUEST_GAUGES), (CounterMetricFamily, REQUEST_COUNTERS)):
         for field, help_text in families.items():
             family = kind(f"lynceus_engine_requests_{field}", help_text, labels=labels)
             for values, status in queues:

@@ -42,7 +42,7 @@ class Process(Message):
         return self.is_live_worker and self.heartbeat.fault is None
 
 
-class Camera(Message):
+class CameraState(Message):
     """A camera's last frame, and how long ago it was."""
 
     frame: CameraFrame
@@ -65,7 +65,7 @@ class PlantStatus(Message):
     processes: tuple[Process, ...]
     models: tuple[Model, ...]
     latencies: tuple[Latency, ...]
-    cameras: tuple[Camera, ...]
+    cameras: tuple[CameraState, ...]
     counters: dict[str, int]
     dead_letters: int
     frames_used: float
@@ -94,7 +94,7 @@ def plant_status(ports: Ports) -> PlantStatus:
         models=_models(seen),
         latencies=latencies(recent),
         cameras=tuple(
-            Camera(frame=frame, silent_seconds=_age(frame.moment, now)) for frame in ledger.last_frames()
+            CameraState(frame=frame, silent_seconds=_age(frame.moment, now)) for frame in ledger.last_frames()
         ),
         counters=ledger.counters(),
         dead_letters=len(ledger.dead_letters(DEAD_LETTERS_COUNTED)),
@@ -115,10 +115,10 @@ def _process(heartbeat: Heartbeat, now: datetime) -> Process:
 
 
 def _models(seen: tuple[Process, ...]) -> tuple[Model, ...]:
-    beats = (process.heartbeat for process in seen if process.is_alive)
+    heartbeats = (process.heartbeat for process in seen if process.is_alive)
     models = (
         Model(name=heartbeat.model_name, digest=heartbeat.model_digest, device=heartbeat.device)
-        for heartbeat in beats
+        for heartbeat in heartbeats
         if heartbeat.model_name is not None
     )
     return tuple(dict.fromkeys(models))

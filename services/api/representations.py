@@ -4,7 +4,6 @@ from schemas.base import Identifier, Message, Timestamp
 from schemas.frame import FrameRef
 from schemas.identity import PartIdentity
 from schemas.problem import Problem
-from schemas.report import DiagnosisReport
 from schemas.verdict import Verdict
 from services.infra.stores.ledger import DeadLetter, Stage
 from services.infra.stores.results import Signature
@@ -32,7 +31,7 @@ class AcceptedInspection(Message):
     links: Links
 
 
-class Inspection(Message):
+class InspectionState(Message):
     """How far an inspection has come, and its verdict once there is one."""
 
     result_id: Identifier
@@ -46,7 +45,7 @@ class Inspection(Message):
     links: Links
 
 
-class ResultRow(Message):
+class ListedResult(Message):
     """One result in a list."""
 
     verdict: Verdict
@@ -58,7 +57,7 @@ class ResultRow(Message):
 class ResultPage(Message):
     """Results newest first; `next` is the URL of the following page, None on the last."""
 
-    results: tuple[ResultRow, ...]
+    results: tuple[ListedResult, ...]
     next: str | None
 
 
@@ -66,14 +65,6 @@ class DeadLetterList(Message):
     """The newest jobs that were given up, newest first."""
 
     dead_letters: tuple[DeadLetter, ...]
-
-
-class ReportPage(Message):
-    """What the printed report is made from."""
-
-    verdict: Verdict
-    report: DiagnosisReport
-    signature: Signature | None = None
 
 
 def links_of(result_id: str, *, has_report: bool) -> Links:

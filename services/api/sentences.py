@@ -52,7 +52,8 @@ def alarms(status: PlantStatus) -> Iterator[str]:
             silence = span(process.silent_seconds)
             yield f"The {process.heartbeat.kind} {process.heartbeat.name} has been silent for {silence}."
         if process.is_alive and process.heartbeat.fault:
-            yield f"{process.heartbeat.name} cannot go on: {process.heartbeat.fault}. It must be started again."
+            name, fault = process.heartbeat.name, process.heartbeat.fault
+            yield f"{name} cannot go on: {fault}. It must be started again."
         if process.is_alive and process.heartbeat.last_error:
             yield f"{process.heartbeat.name} last failed with: {process.heartbeat.last_error}"
     if status.dead_letters:
@@ -107,7 +108,7 @@ def _priority(what: str, queue: PriorityStatus) -> str:
     if queue.prompt_tokens:
         parts.append(f"{queue.reused_tokens / queue.prompt_tokens:.0%} of their prompts was known already")
     if queue.preemptions:
-        parts.append(f"{queue.preemptions} times one had to make room and began anew")
+        parts.append(f"{queue.preemptions} times one was preempted and began anew")
     return "; ".join(parts) + "."
 
 

@@ -1,6 +1,8 @@
 """The `lynceus` command: one file a command, and the processes it starts."""
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -16,14 +18,13 @@ from services.cli.commands.status import status
 from services.cli.commands.submit import submit
 from services.cli.commands.train import train
 from services.cli.commands.up import up
-from services.cli.console import show_error
+from services.cli.console import output, say, show_error
 from services.infra.process.errors import LynceusError
 
 COMMANDS = (demo, up, submit, status, report, sign, doctor, alive, train, evaluate, quantize)
 
 app = typer.Typer(
     name="lynceus",
-    help="Inspects parts on a production line: a verdict within the takt, a report for what it escalates.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -31,6 +32,22 @@ app = typer.Typer(
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(data)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        say(output, f"lynceus {version('lynceus')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _lynceus(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end."),
+    ] = False,
+) -> None:
+    """Inspects parts on a production line: a verdict within the takt, a report for what it escalates."""
 
 
 def main() -> None:

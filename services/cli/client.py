@@ -1,6 +1,7 @@
 """The REST API as the commands use it; every failure is a typed error."""
 
 import json
+import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 from uuid import uuid4
@@ -10,14 +11,15 @@ from pydantic import ValidationError
 
 from schemas.problem import Problem
 from schemas.report import DiagnosisReport
-from services.api.representations import AcceptedInspection, Inspection, ResultPage
-from services.cli.errors import ApiRefused, ApiUnreachable
+from services.api.representations import AcceptedInspection, InspectionState, ResultPage
+from services.cli.errors import ApiRefused, ApiUnreachable, Incomplete
 
 if TYPE_CHECKING:
     from services.api.routers.status import StatusAnswer
 
 TIMEOUT_SECONDS = 30.0
 PAGE = 200
+POLL_SECONDS = 0.2
 LONGEST_BODY = 200
 """Characters that are shown of an answer that is not ours."""
 
@@ -56,9 +58,23 @@ class ApiClient:
         )
         return AcceptedInspection.model_validate_json(answered.content)
 
-    def inspection(self, result_id: str) -> Inspection:
+    def inspection(self, result_id: str) -> InspectionState:
         """How far one inspection has come."""
-        return Inspection.model_validate_json(self._call("GET", f"/v1/inspections/{result_id}").content)
+        return InspectionState.model_validate_json(self._call("GET", f"/v1/inspections/{result_id}").content)
+
+    def wait_for_end(self, result_id: str, limit_seconds: float) -> InspectionState:
+        """The inspection when nothing more will happen to it. Raises Incomplete at the limit."""
+        give_up = time.monotonic() + limit_seconds
+        while True:
+            inspection = self.inspection(result_id)
+            if inspection.stage.is_final:
+                return inspection
+            if time.monotonic() > give_up:
+                raise Incomplete(
+                    f"{result_id} is still {inspection.stage.value} after {limit_seconds:g} s",
+                    hint="see `lynceus status`, or wait longer with --limit",
+                )
+            time.sleep(POLL_SECONDS)
 
     def results(self) -> ResultPage:
         """The newest stored results."""

@@ -20,17 +20,17 @@ def say(console: Console, text: str) -> None:
 def show_error(error: LynceusError) -> None:
     """What happened, every wrong value, and the hint; never a stack trace."""
     problem = error.problem()
-    _tell(f"[bold red]{escape(problem.title)}[/bold red] [dim]({problem.code})[/dim]")
-    _tell(f"  {escape(problem.detail)}")
+    _print(f"[bold red]{escape(problem.title)}[/bold red] [dim]({problem.code})[/dim]")
+    _print(f"  {escape(problem.detail)}")
     for wrong in problem.errors:
         place = f"{wrong.file}:{wrong.line} " if wrong.file else ""
         value = f" = {wrong.value}" if wrong.value is not None else ""
-        _tell(f"  {escape(place + wrong.field + value)}: {escape(wrong.detail)}")
-        _tell(f"    hint: {escape(wrong.hint)}")
+        _print(f"  {escape(place + wrong.field + value)}: {escape(wrong.detail)}")
+        _print(f"    hint: {escape(wrong.hint)}")
     if problem.hint:
-        _tell(f"  hint: {escape(problem.hint)}")
+        _print(f"  hint: {escape(problem.hint)}")
 
 
-def _tell(markup: str) -> None:
+def _print(markup: str) -> None:
     # The terminal wraps: a path that we broke could not be copied.
     messages.print(markup, highlight=False, soft_wrap=True)

@@ -71,8 +71,8 @@ class ChecksFailed(LynceusError):
     title = "Some checks failed"
 
 
-class NoSignOfLife(LynceusError):
-    """A process has not told the ledger that it lives."""
+class NoHeartbeat(LynceusError):
+    """A process has given no heartbeat lately."""
 
-    code = "no-sign-of-life"
+    code = "no-heartbeat"
     title = "No heartbeat"

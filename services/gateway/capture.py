@@ -65,7 +65,7 @@ class CapturedFrame:
         """The frame as PNG, which loses nothing and is the same bytes for the same pixels."""
         return SourceFrame(self.name, encode_png(self.pixels), self.part_id, self.lot_id, self.captured_at)
 
-    def may_mend(self, _error: LynceusError) -> bool:
+    def may_become_right(self, _error: LynceusError) -> bool:
         """Never: these pixels do not change any more."""
         return False
 

@@ -9,7 +9,7 @@ from services.infra.stores.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class RefusedFrame:
     """One refused frame: its result id or its camera and name, what is wrong, and what it was."""
 
     frame_id: str
@@ -18,20 +18,20 @@ class Letter:
 
 
 class DeadLetters:
-    """Keeps letters while the ledger is away; the frames themselves lie on disk with the same record."""
+    """Keeps refusals while the ledger is away; the frames themselves lie on disk with the same record."""
 
     def __init__(self) -> None:
-        self._unsent: deque[Letter] = deque()
+        self._unsent: deque[RefusedFrame] = deque()
         self._lock = Lock()
 
-    def add(self, letter: Letter) -> None:
-        """Queue a letter; never waits for the ledger."""
+    def add(self, refused: RefusedFrame) -> None:
+        """Queue a refusal; never waits for the ledger."""
         with self._lock:
-            self._unsent.append(letter)
+            self._unsent.append(refused)
 
     def send(self, ledger: Ledger) -> None:
         """Send what is queued, oldest first; raises StoreError and keeps what was not sent."""
         while self._unsent:
-            letter = self._unsent[0]
-            ledger.refuse(letter.frame_id, letter.problem, letter.payload)
+            refused = self._unsent[0]
+            ledger.refuse(refused.frame_id, refused.problem, refused.payload)
             self._unsent.popleft()

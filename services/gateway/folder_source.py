@@ -51,7 +51,7 @@ class FileOffer:
         part_id, lot_id = sidecar.part_id or self.path.stem, sidecar.lot_id or self.lot_id
         return SourceFrame(self.name, data, part_id, lot_id, captured_at)
 
-    def may_mend(self, _error: LynceusError) -> bool:
+    def may_become_right(self, _error: LynceusError) -> bool:
         """Until its patience is over any fault may come from a copy that is still under way."""
         return not self.is_final
 
@@ -85,7 +85,7 @@ class FileOffer:
 class FolderSource:
     """Offers the files of a folder in the order they were written; a full store makes them wait."""
 
-    waits_for_room = True
+    waits_for_capacity = True
 
     def __init__(self, config: FolderConfig) -> None:
         self._config = config

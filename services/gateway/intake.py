@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from schemas.job import InspectionJob
 from schemas.problem import FieldError, Problem
-from services.gateway.dead_letters import DeadLetters, Letter
+from services.gateway.dead_letters import DeadLetters, RefusedFrame
 from services.gateway.frozen import FrozenGate
 from services.gateway.health import Health, Outcome
 from services.gateway.source import SourceFrame
@@ -34,7 +34,7 @@ class Intake:
         self._submission = submission
         self._spool = spool
         self._health = health
-        self._letters = dead_letters
+        self._dead_letters = dead_letters
         self._frozen: dict[str, FrozenGate] = {}
 
     def accept(self, frame: SourceFrame, camera: CameraConfig) -> InspectionJob:
@@ -72,7 +72,8 @@ class Intake:
 
     def _set_aside(self, waiting: Spooled, problem: Problem) -> None:
         self._spool.set_aside(waiting.name, problem)
-        self._letters.add(Letter(waiting.job.result_id, problem, waiting.job.model_dump_json()))
+        refused = RefusedFrame(waiting.job.result_id, problem, waiting.job.model_dump_json())
+        self._dead_letters.add(refused)
         self._health.note(waiting.job.part.camera_id, Outcome.REFUSED)
 
     def _keep(self, job: InspectionJob, data: bytes) -> Outcome:

@@ -1,4 +1,4 @@
-"""The gateway's life: a thread for each source, one that drains the spool, and a pulse for health."""
+"""The gateway's life: a thread for each source, one that drains the spool, and a heartbeat."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from urllib.parse import quote
 import structlog
 
 from services.gateway.backoff import Backoff
-from services.gateway.dead_letters import DeadLetters, Letter
+from services.gateway.dead_letters import DeadLetters, RefusedFrame
 from services.gateway.health import Health, Outcome
 from services.gateway.intake import Intake
 from services.gateway.source import Offer, Source, SourceFrame
@@ -32,11 +32,11 @@ log = structlog.get_logger(__name__)
 FRAME_FAULTS = (BadRequest, DuplicateConflict, FrameInvalid, FrameTooLarge, UnsupportedImage)
 """Faults of the frame itself; any other error is the gateway's, and the frame stays with its source."""
 
-PULSE_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class ConfiguredCamera:
     """One configured source and what reads it."""
 
     config: CameraConfig
@@ -57,23 +57,23 @@ class Shared:
 class GatewayLoop:
     """Runs until `stop` is set; a source that has ended leaves the others running."""
 
-    def __init__(self, cameras: Sequence[Camera], shared: Shared, stop: Event) -> None:
+    def __init__(self, cameras: Sequence[ConfiguredCamera], shared: Shared, stop: Event) -> None:
         self._shared = shared
         self._stop = stop
         self._sources = [Thread(target=self._serve, args=(camera,), name=_name(camera)) for camera in cameras]
         self._drain = Thread(target=self._drain_until_stopped, name="drain")
 
     def run(self) -> None:
-        """Start every thread, keep the pulse, and return when all have stopped; frames on disk stay there."""
+        """Start every thread, give heartbeats, and return when all threads have ended."""
         for thread in (*self._sources, self._drain):
             thread.start()
-        while not self._stop.wait(PULSE_SECONDS):
-            self._pulse()
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            self._heartbeat()
         for thread in (*self._sources, self._drain):
             thread.join()
-        self._pulse()
+        self._heartbeat()
 
-    def _serve(self, camera: Camera) -> None:
+    def _serve(self, camera: ConfiguredCamera) -> None:
         """Serve one source to its end; whatever fails is counted, and the source is started again."""
         backoff = Backoff()
         with bind(camera_id=camera.config.camera_id):
@@ -90,7 +90,7 @@ class GatewayLoop:
                     log.info("source ended")
                     return
 
-    def _note_failure(self, camera: Camera, error: Exception) -> None:
+    def _note_failure(self, camera: ConfiguredCamera, error: Exception) -> None:
         """Count it where health shows it; only a defect of ours is worth a stack trace."""
         self._shared.health.note_error(camera.config.camera_id, error)
         if isinstance(error, LynceusError):
@@ -98,23 +98,23 @@ class GatewayLoop:
         else:
             log.error("source failed", exc_info=error)
 
-    def _take(self, camera: Camera, offer: Offer) -> None:
+    def _take(self, camera: ConfiguredCamera, offer: Offer) -> None:
         try:
             taken = self._deliver(camera, offer.read())
         except FRAME_FAULTS as error:
-            if not offer.may_mend(error):
+            if not offer.may_become_right(error):
                 self._reject(camera, offer, error)
         else:
             if taken:
                 offer.accepted()
 
-    def _deliver(self, camera: Camera, frame: SourceFrame) -> bool:
+    def _deliver(self, camera: ConfiguredCamera, frame: SourceFrame) -> bool:
         """Bring a frame to safety; False when it was dropped, or is left to its source because we stop."""
         while not self._stop.is_set():
             try:
                 self._shared.intake.accept(frame, camera.config)
             except StoreError as error:
-                if not camera.source.waits_for_room:
+                if not camera.source.waits_for_capacity:
                     self._shared.health.note(camera.config.camera_id, Outcome.DROPPED)
                     log.warning("frame dropped", frame=frame.name, reason=error.detail)
                     return False
@@ -124,11 +124,11 @@ class GatewayLoop:
                 return True
         return False
 
-    def _reject(self, camera: Camera, offer: Offer, error: LynceusError) -> None:
+    def _reject(self, camera: ConfiguredCamera, offer: Offer, error: LynceusError) -> None:
         camera_id = camera.config.camera_id
         problem = error.problem(instance=f"/cameras/{camera_id}/{quote(offer.name)}")
         offer.rejected(problem)
-        self._shared.dead_letters.add(Letter(f"{camera_id}/{offer.name}", problem, offer.name))
+        self._shared.dead_letters.add(RefusedFrame(f"{camera_id}/{offer.name}", problem, offer.name))
         self._shared.health.note(camera_id, Outcome.REJECTED)
         log.warning("frame rejected", frame=offer.name, code=problem.code, detail=problem.detail)
 
@@ -145,7 +145,7 @@ class GatewayLoop:
                 backoff.reset()
             delay = backoff.first if is_empty else backoff.next_delay()
 
-    def _pulse(self) -> None:
+    def _heartbeat(self) -> None:
         try:
             self._shared.recipes.reload_if_changed()
         except RecipeInvalid as error:
@@ -157,5 +157,5 @@ class GatewayLoop:
             log.warning("no heartbeat", reason=error.detail)
 
 
-def _name(camera: Camera) -> str:
+def _name(camera: ConfiguredCamera) -> str:
     return f"source-{camera.config.camera_id}"

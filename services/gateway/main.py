@@ -16,7 +16,7 @@ from services.gateway.dead_letters import DeadLetters
 from services.gateway.folder_source import FolderSource
 from services.gateway.health import Health
 from services.gateway.intake import Intake
-from services.gateway.loop import Camera, GatewayLoop, Shared
+from services.gateway.loop import ConfiguredCamera, GatewayLoop, Shared
 from services.gateway.source import Source
 from services.gateway.sources import (
     FolderConfig,
@@ -79,7 +79,7 @@ def build(settings: GatewaySettings, stop: Event) -> GatewayLoop:
     )
     spool = Spool(settings.spool_dir, settings.spool_max_bytes)
     intake = Intake(submission, spool, health, dead_letters)
-    cameras = [Camera(config, make_source(config, health)) for config in configs]
+    cameras = [ConfiguredCamera(config, make_source(config, health)) for config in configs]
     return GatewayLoop(cameras, Shared(intake, ledger, recipes, health, dead_letters), stop)
 
 

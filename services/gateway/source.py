@@ -34,7 +34,7 @@ class Offer(Protocol):
     def read(self) -> SourceFrame:
         """The frame's bytes and identity; raises LynceusError where either is wrong."""
 
-    def may_mend(self, error: LynceusError) -> bool:
+    def may_become_right(self, error: LynceusError) -> bool:
         """Whether the frame may be right when it is held out again, because it is still being written."""
 
     def accepted(self) -> None:
@@ -48,7 +48,7 @@ class Source(Protocol):
     """A camera, folder or file; used by one thread."""
 
     @property
-    def waits_for_room(self) -> bool:
+    def waits_for_capacity(self) -> bool:
         """True where frames can wait for a full store; a live camera cannot, and its frame is dropped."""
 
     def offers(self, stop: Event) -> Iterator[Offer]:

@@ -43,7 +43,7 @@ class LatestFrames:
 class StreamSource:
     """Reads a camera without pause in a thread of its own, so that a slow store never delays what it sees."""
 
-    waits_for_room = False
+    waits_for_capacity = False
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from services.infra.process.errors import FrameInvalid
 class VideoSource:
     """Yields a video's frames at the video's own speed; a full store makes it wait, nothing is dropped."""
 
-    waits_for_room = True
+    waits_for_capacity = True
 
     def __init__(self, config: VideoFileConfig) -> None:
         self._config = config

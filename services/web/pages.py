@@ -3,10 +3,10 @@
 from fastapi import FastAPI
 
 from services.web import overview
-from services.web.report_page import report_page
+from services.web.report_page import render_report
 
 
 def add_pages(app: FastAPI) -> None:
-    """Put the overview at `/` of the REST service, and let it answer a report as a page where Accept asks for one."""
-    app.state.report_page = report_page
+    """Serve the overview at `/`, and a report as a page where the request prefers text/html."""
+    app.state.render_report = render_report
     app.include_router(overview.router)

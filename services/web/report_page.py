@@ -26,7 +26,7 @@ class ScoreBar:
     is_named: bool
 
 
-def report_page(ports: Ports, known: Known) -> HTMLResponse:
+def render_report(ports: Ports, known: Known) -> HTMLResponse:
     """The report as one page with its image inside; a DRAFT carries its watermark until it is signed.
 
     Raises StoreUnavailable; an image that is no longer kept is said to be so.

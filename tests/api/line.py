@@ -189,7 +189,7 @@ class Line:
         return report
 
     def store(self) -> None:
-        """Move what is decided and written into the database, and drop the pixels, as the result writer does."""
+        """Store what is decided and written, and drop the pixels, as the result writer does."""
         entries = self.ledger.read_results("result-writer-of-the-test", 1000)
         for entry in entries:
             if entry.verdict is not None:

@@ -110,7 +110,7 @@ def test_the_status_tells_in_words_what_the_engines_do(client: TestClient, line:
     assert "takes 41 ms a step, 95 of 100 up to 60 ms, with 5.2 requests in each: 1234 tokens" in words
     assert "Of verdicts it has 5 at work and 3 waiting, half of them up to 12 ms; 75%" in words
     assert "Of reports it has 2 at work and 0 waiting, half of them up to 200 ms; 0%" in words
-    assert "4 times one had to make room" in words
+    assert "4 times one was preempted" in words
     assert "45% in use, and 30% keeps" in words
 
 

@@ -13,10 +13,11 @@ import pytest
 
 from services.cli import main
 from services.cli.client import ApiClient
+from services.cli.errors import ApiUnreachable
 from services.cli.local.processes import Supervisor
-from services.cli.local.readiness import wait_until_answering
-from services.cli.local.stack import Stack, StackOptions, free_port
+from services.cli.local.stack import LocalStack, StackOptions, free_port
 from services.cli.places import CHECKPOINT, PROJECT_ROOT, RECIPES, SOURCES_FILE
+from tests.conftest import WaitUntil
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,16 @@ def api_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("api")
 
 
+def _answers(client: ApiClient) -> bool:
+    try:
+        client.not_ready()
+    except ApiUnreachable:
+        return False
+    return True
+
+
 @pytest.fixture(scope="module")
-def api_url(api_directory: Path) -> Iterator[str]:
+def api_url(api_directory: Path, wait_until: WaitUntil) -> Iterator[str]:
     """The address of an API over stores of its own, with no worker behind it; one for the tests of a file."""
     options = StackOptions(
         directory=api_directory,
@@ -116,9 +125,9 @@ def api_url(api_directory: Path) -> Iterator[str]:
         device="cpu",
         port=free_port(),
     )
-    stack = Stack(options)
+    stack = LocalStack(options)
     with Supervisor() as supervisor, ApiClient(stack.api_url) as client:
         stack.start_stores(supervisor)
         stack.start_api(supervisor)
-        wait_until_answering(client, supervisor)
+        wait_until(lambda: _answers(client), seconds=60)
         yield client.url

@@ -1,5 +1,6 @@
 """What a person sees of the commands: words and exit codes, never a stack trace."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,14 @@ def test_help_names_every_command(lynceus: Lynceus) -> None:
     assert all(
         name in result.output for name in ("demo", "up", "submit", "status", "report", "sign", "doctor")
     )
+
+
+def test_the_version_is_told(lynceus: Lynceus) -> None:
+    """One line with the name and the version of what is installed."""
+    told = lynceus("--version")
+
+    assert told.exit_code == 0
+    assert told.output == f"lynceus {version('lynceus')}\n"
 
 
 def test_the_doctor_says_how_to_get_a_checkpoint(lynceus: Lynceus, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from engine import CheckpointInvalid
 from engine.compression import Progress
 from engine.model import load
 from engine.model.tensors import StoredTensors, digest_of
-from services.cli.commands.quantize_progress import shown
+from services.cli.compression.progress import shown
 from services.cli.places import PROJECT_ROOT, SAMPLES
 from tests.cli.conftest import Lynceus
 from tests.conftest import WaitUntil

@@ -14,8 +14,8 @@ from schemas import (
     Verdict,
     Versions,
 )
-from services.cli.demo.samples import Sample
-from services.cli.demo.summary import Outcome, summarise
+from services.cli.demo.samples import DemoSample
+from services.cli.demo.summary import SampleOutcome, summarise
 from services.cli.places import RECIPES
 from services.infra.intake.recipes import load_recipe
 
@@ -29,9 +29,11 @@ def recipe() -> Recipe:
     return load_recipe(RECIPES / "microscope.yaml")
 
 
-def outcome(recipe: Recipe, label: str, predicted: str, decision: Decision, queue_ms: float = 1.0) -> Outcome:
+def outcome(
+    recipe: Recipe, label: str, predicted: str, decision: Decision, queue_ms: float = 1.0
+) -> SampleOutcome:
     """One part known as `label`, judged `predicted` with probability 0.9."""
-    sample = Sample(
+    sample = DemoSample(
         file=f"{label}.png", recipe_id=recipe.recipe_id, label=label, source="test", licence="none"
     )
     scores = tuple(
@@ -66,7 +68,7 @@ def outcome(recipe: Recipe, label: str, predicted: str, decision: Decision, queu
         ),
         creation_time=NOW,
     )
-    return Outcome(sample, recipe, verdict, report=None)
+    return SampleOutcome(sample, recipe, verdict, report=None)
 
 
 def test_every_decision_is_counted_also_the_absent_ones(recipe: Recipe) -> None:

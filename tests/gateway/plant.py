@@ -16,7 +16,7 @@ from schemas.job import InspectionJob
 from services.gateway.dead_letters import DeadLetters
 from services.gateway.health import Health
 from services.gateway.intake import Intake
-from services.gateway.loop import Camera, GatewayLoop, Shared
+from services.gateway.loop import ConfiguredCamera, GatewayLoop, Shared
 from services.gateway.main import make_source
 from services.gateway.source import SourceFrame
 from services.gateway.sources import FolderConfig, SourceConfig
@@ -74,7 +74,7 @@ class Plant:
     def running(self, *configs: SourceConfig) -> Iterator[None]:
         """The gateway at work on these sources, stopped at the end of the block."""
         stop = Event()
-        cameras = [Camera(config, make_source(config, self.health)) for config in configs]
+        cameras = [ConfiguredCamera(config, make_source(config, self.health)) for config in configs]
         shared = Shared(self.intake, self.ledger, self.recipes, self.health, self.dead_letters)
         loop = Thread(target=GatewayLoop(cameras, shared, stop).run)
         loop.start()

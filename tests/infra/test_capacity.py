@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 from redis import Redis
 
-from services.infra.intake.capacity import Capacity
+from services.infra.intake.capacity import StoreCapacity
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import StoreFull
 from services.infra.stores.frames import RedisFrames
@@ -15,9 +15,9 @@ from tests.conftest import FreshRedis
 MARK = 0.85
 
 
-def capacity(frames: RedisServer, ledger: RedisServer) -> Capacity:
+def capacity(frames: RedisServer, ledger: RedisServer) -> StoreCapacity:
     """The room of two servers, never asked before."""
-    return Capacity(RedisFrames(frames.url), RedisLedger(ledger.url), MARK, MARK)
+    return StoreCapacity(RedisFrames(frames.url), RedisLedger(ledger.url), MARK, MARK)
 
 
 def set_limit(server: RedisServer, times_used: float) -> None:

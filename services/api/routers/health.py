@@ -19,7 +19,7 @@ router = APIRouter(tags=["health"])
 RETRY_AFTER = "5"
 
 
-class Health(Message):
+class Liveness(Message):
     """Says that the process answers."""
 
     status: str = "alive"
@@ -33,9 +33,9 @@ class Readiness(Message):
 
 
 @router.get("/healthz", summary="This process answers")
-async def healthz() -> Health:
+async def healthz() -> Liveness:
     """Alive, whatever the stores do; restart the process when this fails."""
-    return Health()
+    return Liveness()
 
 
 @router.get(

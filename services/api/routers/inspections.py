@@ -12,7 +12,7 @@ from schemas.job import InspectionJob
 from services.api.identifiers import ResultId
 from services.api.lookup import find, image_of
 from services.api.ports import Ports, PortsOf
-from services.api.representations import AcceptedInspection, Inspection, links_of
+from services.api.representations import AcceptedInspection, InspectionState, links_of
 from services.api.uploads import FORM, JSON, InspectionBody, Upload, form_schema, read_upload
 from services.infra.intake.submission import SubmissionRequest
 from services.infra.process.errors import DuplicateConflict, NotFound, RecipeInvalid, StoreUnavailable
@@ -118,12 +118,12 @@ def _stored_image(ports: Ports, upload: Upload) -> bytes:
 
 
 @router.get("/{result_id}", summary="How far an inspection has come")
-def inspection(result_id: ResultId, response: Response, ports: PortsOf) -> Inspection:
+def inspection(result_id: ResultId, response: Response, ports: PortsOf) -> InspectionState:
     """The stage of an inspection, and its verdict once there is one."""
     known = find(ports, result_id)
     if not known.stage.is_final:
         response.headers["Retry-After"] = str(POLL_SECONDS)
-    return Inspection(
+    return InspectionState(
         result_id=known.result_id,
         stage=known.stage,
         part=known.part,

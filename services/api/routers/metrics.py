@@ -31,7 +31,7 @@ class _PlantCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The families of one scrape."""
         yield from self._queues()
-        yield from self._signs_of_life()
+        yield from self._processes()
         yield from self._latencies()
         yield from self._totals()
         yield from engine_metrics(self.status.processes)
@@ -47,7 +47,7 @@ class _PlantCollector(Collector):
         yield waiting
         yield oldest
 
-    def _signs_of_life(self) -> Iterator[Metric]:
+    def _processes(self) -> Iterator[Metric]:
         alive = GaugeMetricFamily(
             "lynceus_process_up", "1 while the process gives heartbeats.", labels=["kind", "name"]
         )

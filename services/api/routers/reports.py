@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/reports", tags=["reports"])
 JSON = "application/json"
 HTML = "text/html"
 
-ReportPage = Callable[[Ports, Known], Response]
+ReportRenderer = Callable[[Ports, Known], Response]
 """Makes the page of a known report; whoever adds pages to the application sets one."""
 
 WHY_NONE = {
@@ -46,12 +46,12 @@ WHY_NONE = {
 )
 def report(result_id: ResultId, request: Request, ports: PortsOf) -> Response:
     """The report as JSON, or as a printable page when Accept prefers text/html."""
-    page: ReportPage | None = request.app.state.report_page
-    kind = best_match(request.headers.get("accept"), [JSON, HTML] if page else [JSON])
+    render: ReportRenderer | None = request.app.state.render_report
+    kind = best_match(request.headers.get("accept"), [JSON, HTML] if render else [JSON])
     known = find(ports, result_id)
     if known.report is None:
         raise _no_report(known)
-    answer = page(ports, known) if page and kind == HTML else _data(known.report)
+    answer = render(ports, known) if render and kind == HTML else _data(known.report)
     answer.headers["Vary"] = "Accept"
     return answer
 

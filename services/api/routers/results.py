@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from services.api.ports import PortsOf
-from services.api.representations import ResultPage, ResultRow, links_of
+from services.api.representations import ListedResult, ResultPage, links_of
 from services.infra.stores.results import ResultFilters, StoredResult
 
 router = APIRouter(prefix="/v1/results", tags=["results"])
@@ -41,9 +41,9 @@ def results(
     return ResultPage(results=tuple(row_of(result) for result in page.results), next=following)
 
 
-def row_of(stored: StoredResult) -> ResultRow:
+def row_of(stored: StoredResult) -> ListedResult:
     """A stored result as it stands in a list."""
-    return ResultRow(
+    return ListedResult(
         verdict=stored.verdict,
         problem=stored.problem,
         is_signed=stored.signature is not None,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.errors import NoSignOfLife
+from services.cli.errors import NoHeartbeat
 
 
 def alive(
@@ -19,13 +19,13 @@ def alive(
     from services.infra.stores.ledger.redis_ledger import RedisLedger
 
     machine = socket.gethostname()
-    beats = RedisLedger(load_settings(CommonSettings).ledger_url).heartbeats()
+    heartbeats = RedisLedger(load_settings(CommonSettings).ledger_url).heartbeats()
     now = datetime.now(UTC)
     ages = [
         (now - heartbeat.moment).total_seconds()
-        for heartbeat in beats
+        for heartbeat in heartbeats
         if heartbeat.kind == kind and machine in heartbeat.name
     ]
     if not ages or min(ages) > within:
         seen = f"the last one is {min(ages):.0f} s old" if ages else "there is none"
-        raise NoSignOfLife(f"no {kind} on {machine} gave a heartbeat: {seen}", hint=f"see the {kind}'s log")
+        raise NoHeartbeat(f"no {kind} on {machine} gave a heartbeat: {seen}", hint=f"see the {kind}'s log")

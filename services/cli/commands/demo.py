@@ -19,7 +19,7 @@ def demo(
     limit: Annotated[float, typer.Option(min=1.0, help="Seconds until the demo gives up.")] = 600.0,
 ) -> None:
     """Shows each sample to a camera, waits for its verdict and report, and writes a summary."""
-    from services.cli.demo.run import DemoOptions, run_demo
+    from services.cli.demo.orchestration import DemoOptions, run_demo
 
     options = DemoOptions(directory, samples, recipes, checkpoint, device, pace, limit)
     try:

@@ -29,8 +29,8 @@ def quantize(
     """Stores the experts in 2 bits; the same command after an interruption goes on where it was."""
     from engine import EngineError
     from engine.compression import Options, compress
-    from services.cli.commands.calibration_pictures import read_examples
-    from services.cli.commands.quantize_progress import shown, summary
+    from services.cli.compression.calibration import read_examples
+    from services.cli.compression.progress import shown, summary
     from services.cli.errors import EngineRefused
 
     examples = () if calibrate is None else read_examples(calibrate, recipes)

@@ -22,7 +22,7 @@ def report(
 ) -> None:
     """Prints the report on a part, or opens the page that a quality engineer signs."""
     from services.cli.client import ApiClient
-    from services.cli.words import print_report
+    from services.cli.rendering import print_report
 
     with ApiClient(api) as client:
         found = client.report(result_id)

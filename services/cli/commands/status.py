@@ -14,7 +14,7 @@ def status(
 ) -> None:
     """Shows queues, processes, latencies and cameras of a running Lynceus."""
     from services.cli.client import ApiClient
-    from services.cli.words import print_status
+    from services.cli.rendering import print_status
 
     with ApiClient(api) as client:
         answered = client.status()

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from services.cli.console import output, say
+from services.cli.errors import InputInvalid
 from services.cli.places import API_URL
 
 
@@ -24,15 +25,21 @@ def submit(
 ) -> None:
     """Hands one image in for inspection and prints its result id."""
     from services.cli.client import ApiClient
-    from services.cli.commands.picture_file import read_image, wait_for_end
-    from services.cli.words import print_inspection
+    from services.cli.rendering import print_inspection
 
-    data = read_image(image)
+    data = _read(image)
     fields = {"recipe_id": recipe, "part_id": part or image.stem} | ({"lot_id": lot} if lot else {})
     with ApiClient(api) as client:
         accepted = client.submit(data, image.name, fields)
         say(output, accepted.result_id)
         if wait:
             with output.status("Waiting for the verdict and the report"):
-                inspection = wait_for_end(client, accepted.result_id, limit)
+                inspection = client.wait_for_end(accepted.result_id, limit)
             print_inspection(output, inspection)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputInvalid(f"{path}: {error.strerror}", hint="name a readable image file") from error

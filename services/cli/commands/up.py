@@ -17,7 +17,7 @@ def up(
     directory: Annotated[Path, typer.Option(help="Where everything it keeps lies.")] = UP_DIRECTORY,
     port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port of the API.")] = 8000,
 ) -> None:
-    """Runs stores, worker, result writer, API and cameras on this machine, restarts what ends; Ctrl-C stops it."""
+    """Runs the whole installation on this machine and restarts what ends, until Ctrl-C."""
     from services.cli.local.stack import StackOptions
     from services.cli.local.supervision import run_plant
 

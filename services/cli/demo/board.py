@@ -11,8 +11,8 @@ from rich.table import Table
 from schemas.report import DiagnosisReport
 from schemas.verdict import Verdict
 from services.cli.console import say
-from services.cli.demo.samples import Sample
-from services.cli.words import decision_markup
+from services.cli.demo.samples import DemoSample
+from services.cli.rendering import decision_markup
 
 REFRESH_PER_SECOND = 4
 LOG_WIDTH = 150
@@ -22,7 +22,7 @@ LOG_WIDTH = 150
 class Board:
     """Shows how far each sample has come: a live table on a terminal, one line per event elsewhere."""
 
-    def __init__(self, console: Console, samples: tuple[Sample, ...]) -> None:
+    def __init__(self, console: Console, samples: tuple[DemoSample, ...]) -> None:
         self._console = console
         self._samples = samples
         self._fed: set[str] = set()
@@ -48,11 +48,11 @@ class Board:
             yield
             Console(file=self._console.file, width=LOG_WIDTH).print(self._table())
 
-    def fed(self, sample: Sample) -> None:
+    def fed(self, sample: DemoSample) -> None:
         """The picture lies in its camera's folder."""
         self._fed.add(sample.part_id)
 
-    def decided(self, sample: Sample, verdict: Verdict, *, escalated: bool) -> None:
+    def decided(self, sample: DemoSample, verdict: Verdict, *, escalated: bool) -> None:
         """The verdict has arrived; an escalated part gets a report later."""
         self._verdicts[sample.part_id] = verdict
         self._escalated += escalated
@@ -60,7 +60,7 @@ class Board:
         self._progress.update(self._report_bar, total=self._escalated)
         self._say(sample, f"{verdict.decision.value} {_defect(verdict)} {_milliseconds(verdict)} ms")
 
-    def reported(self, sample: Sample, report: DiagnosisReport) -> None:
+    def reported(self, sample: DemoSample, report: DiagnosisReport) -> None:
         """The report has arrived."""
         self._reports[sample.part_id] = report
         self._advance(self._report_bar, len(self._reports))
@@ -69,7 +69,7 @@ class Board:
     def _advance(self, bar: TaskID, completed: int) -> None:
         self._progress.update(bar, completed=completed)
 
-    def _say(self, sample: Sample, words: str) -> None:
+    def _say(self, sample: DemoSample, words: str) -> None:
         if not self._console.is_terminal:
             say(self._console, f"{sample.part_id:8} {sample.recipe_id:10} {words}")
 
@@ -87,7 +87,7 @@ class Board:
             table.add_row(sample.part_id, sample.recipe_id, sample.label, *self._found(sample))
         return table
 
-    def _found(self, sample: Sample) -> tuple[str, str, str, str, str]:
+    def _found(self, sample: DemoSample) -> tuple[str, str, str, str, str]:
         verdict = self._verdicts.get(sample.part_id)
         if verdict is None:
             return ("[dim]waiting[/dim]" if sample.part_id in self._fed else "", "", "", "", "")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from services.cli.demo.samples import Sample
+from services.cli.demo.samples import DemoSample
 
 UNFINISHED_SUFFIX = ".part"
 """A name the gateway does not look at; the picture gets its own name when it is whole."""
@@ -35,7 +35,7 @@ class FolderCameras:
         ]
         path.write_text(yaml.safe_dump({"sources": sources}, sort_keys=False), encoding="utf-8")
 
-    def show(self, samples_dir: Path, sample: Sample) -> None:
+    def show(self, samples_dir: Path, sample: DemoSample) -> None:
         """Lays a copy of one picture before its camera, whole at once."""
         picture = samples_dir / sample.file
         target = self._folder(sample.recipe_id) / picture.name

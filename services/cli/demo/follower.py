@@ -8,12 +8,12 @@ from pathlib import Path
 from schemas.recipe import Recipe
 from schemas.report import DiagnosisReport
 from schemas.verdict import Verdict
-from services.api.representations import ResultRow
+from services.api.representations import ListedResult
 from services.cli.client import ApiClient
 from services.cli.demo.board import Board
 from services.cli.demo.cameras import FolderCameras
-from services.cli.demo.samples import Sample
-from services.cli.demo.summary import Outcome
+from services.cli.demo.samples import DemoSample
+from services.cli.demo.summary import SampleOutcome
 from services.cli.errors import Incomplete
 from services.cli.local.processes import Supervisor
 from services.cli.local.readiness import require_running
@@ -25,7 +25,7 @@ POLL_SECONDS = 0.25
 class _Course:
     """How far one sample has come."""
 
-    sample: Sample
+    sample: DemoSample
     recipe: Recipe
     verdict: Verdict | None = None
     report: DiagnosisReport | None = None
@@ -54,7 +54,7 @@ class Follower:
 
     def __init__(
         self,
-        samples: Sequence[Sample],
+        samples: Sequence[DemoSample],
         recipes: Mapping[str, Recipe],
         board: Board,
         api: ApiClient,
@@ -72,7 +72,7 @@ class Follower:
         supervisor: Supervisor,
         pace_seconds: float,
         limit_seconds: float,
-    ) -> list[Outcome]:
+    ) -> list[SampleOutcome]:
         """Shows a picture every `pace_seconds` and returns when all have come to their end.
 
         Raises ProcessEnded when a process ends meanwhile, Incomplete for whatever is missing at the limit.
@@ -98,7 +98,7 @@ class Follower:
             if course is not None and not course.is_finished:
                 self._take(course, row)
 
-    def _take(self, course: _Course, row: ResultRow) -> None:
+    def _take(self, course: _Course, row: ListedResult) -> None:
         if course.verdict is None:
             course.verdict = row.verdict
             self._board.decided(course.sample, row.verdict, escalated=course.is_escalated)
@@ -114,12 +114,12 @@ class Follower:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(self._api.report_page(result_id), encoding="utf-8")
 
-    def _outcomes(self) -> list[Outcome]:
+    def _outcomes(self) -> list[SampleOutcome]:
         missing = [c.waits_for for c in self._courses.values() if not c.is_finished or c.given_up is not None]
         if missing:
             raise Incomplete("; ".join(missing), hint="see the logs beside the summary for the reason")
         return [
-            Outcome(course.sample, course.recipe, course.verdict, course.report)
+            SampleOutcome(course.sample, course.recipe, course.verdict, course.report)
             for course in self._courses.values()
             if course.verdict is not None
         ]

@@ -11,7 +11,7 @@ from services.cli.errors import InputInvalid
 LABELS_NAME = "labels.json"
 
 
-class Sample(Message):
+class DemoSample(Message):
     """One picture: where it lies below the samples folder, and the class of its recipe that it shows."""
 
     file: str
@@ -26,10 +26,10 @@ class Sample(Message):
         return Path(self.file).stem
 
 
-_LABELS = TypeAdapter(tuple[Sample, ...])
+_LABELS = TypeAdapter(tuple[DemoSample, ...])
 
 
-def load_samples(directory: Path) -> tuple[Sample, ...]:
+def load_samples(directory: Path) -> tuple[DemoSample, ...]:
     """All samples of a folder in the order of its labels file.
 
     Raises InputInvalid when the labels file is missing or wrong, or names a picture that is not there.

@@ -13,7 +13,7 @@ from schemas.base import Message
 from schemas.recipe import Recipe
 from schemas.report import DiagnosisReport
 from schemas.verdict import Decision, ProcessingTimes, Verdict
-from services.cli.demo.samples import Sample
+from services.cli.demo.samples import DemoSample
 
 PERCENTILES = (50, 95, 99)
 CPU_INFO = Path("/proc/cpuinfo")
@@ -24,10 +24,10 @@ NO_DEFECT = "none"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SampleOutcome:
     """One sample with all that became of it."""
 
-    sample: Sample
+    sample: DemoSample
     recipe: Recipe
     verdict: Verdict
     report: DiagnosisReport | None
@@ -125,7 +125,7 @@ class Summary(Message):
         return tuple(lines)
 
 
-def summarise(outcomes: Sequence[Outcome]) -> Summary:
+def summarise(outcomes: Sequence[SampleOutcome]) -> Summary:
     """The summary of a finished demo."""
     reports = [outcome for outcome in outcomes if outcome.report is not None]
     return Summary(
@@ -141,32 +141,32 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
     )
 
 
-def _decisions(outcomes: Sequence[Outcome]) -> dict[Decision, int]:
+def _decisions(outcomes: Sequence[SampleOutcome]) -> dict[Decision, int]:
     counted = Counter(outcome.verdict.decision for outcome in outcomes)
     return {decision: counted[decision] for decision in Decision}
 
 
-def _accuracy(outcomes: Sequence[Outcome]) -> Accuracy:
-    by_recipe: dict[str, list[Outcome]] = defaultdict(list)
+def _accuracy(outcomes: Sequence[SampleOutcome]) -> Accuracy:
+    by_recipe: dict[str, list[SampleOutcome]] = defaultdict(list)
     for outcome in outcomes:
         by_recipe[outcome.recipe.recipe_id].append(outcome)
     balanced = {recipe_id: _balanced(of_recipe) for recipe_id, of_recipe in sorted(by_recipe.items())}
     return Accuracy(all=_fraction_right(outcomes), balanced=balanced)
 
 
-def _balanced(outcomes: Sequence[Outcome]) -> float:
+def _balanced(outcomes: Sequence[SampleOutcome]) -> float:
     """The mean over the classes that occur of the fraction named right (Brodersen et al. 2010)."""
-    by_label: dict[str, list[Outcome]] = defaultdict(list)
+    by_label: dict[str, list[SampleOutcome]] = defaultdict(list)
     for outcome in outcomes:
         by_label[outcome.sample.label].append(outcome)
     return sum(_fraction_right(of_label) for of_label in by_label.values()) / len(by_label)
 
 
-def _fraction_right(outcomes: Sequence[Outcome]) -> float:
+def _fraction_right(outcomes: Sequence[SampleOutcome]) -> float:
     return sum(outcome.is_right for outcome in outcomes) / len(outcomes)
 
 
-def _milliseconds(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+def _milliseconds(outcomes: Sequence[SampleOutcome]) -> dict[str, dict[str, float]]:
     verdicts = _stages("verdict", (o.verdict.processing_times for o in outcomes))
     reports = _stages("report", (o.report.processing_times for o in outcomes if o.report is not None))
     return {stage: _percentiles(values) for stage, values in {**verdicts, **reports}.items() if values}
@@ -187,7 +187,7 @@ def _percentiles(values: Sequence[float]) -> dict[str, float]:
     return {f"p{q}": round(float(np.percentile(values, q)), 1) for q in PERCENTILES}
 
 
-def _versions(outcomes: Sequence[Outcome]) -> VersionList:
+def _versions(outcomes: Sequence[SampleOutcome]) -> VersionList:
     versions = [outcome.verdict.versions for outcome in outcomes]
     return VersionList(
         code=tuple(sorted({v.code_version for v in versions})),

@@ -88,7 +88,7 @@ def check_redis() -> Check:
 
 
 def check_disk(directory: Path) -> Check:
-    """There is room for frames, archives and append-only files where the processes write."""
+    """There is space for frames, archives and append-only files where the processes write."""
     existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
     free_gb = shutil.disk_usage(existing).free / 1e9
     level = (

@@ -1,7 +1,6 @@
 """Waits until what was started works, and notices when it ends instead."""
 
 import time
-from collections.abc import Callable
 
 from services.cli.client import ApiClient
 from services.cli.errors import ApiUnreachable, NotReady, ProcessEnded
@@ -13,22 +12,15 @@ POLL_SECONDS = 0.2
 
 def wait_until_ready(api: ApiClient, supervisor: Supervisor) -> None:
     """Returns when a part would get its verdict. Raises ProcessEnded, and NotReady after three minutes."""
-
-    def why_not() -> str | None:
-        problem = api.not_ready()
-        return None if problem is None else problem.detail
-
-    _wait(supervisor, why_not)
-
-
-def wait_until_answering(api: ApiClient, supervisor: Supervisor) -> None:
-    """Returns when the API answers at all. Raises ProcessEnded, and NotReady after three minutes."""
-
-    def why_not() -> str | None:
-        api.not_ready()
-        return None
-
-    _wait(supervisor, why_not)
+    give_up = time.monotonic() + READY_SECONDS
+    while True:
+        require_running(supervisor)
+        if (reason := _why_not(api)) is None:
+            return
+        if time.monotonic() > give_up:
+            logs = ", ".join(str(service.log_path) for service in supervisor.services)
+            raise NotReady(f"after {READY_SECONDS:.0f} s {reason}", hint=f"see {logs}")
+        time.sleep(POLL_SECONDS)
 
 
 def require_running(supervisor: Supervisor) -> None:
@@ -40,17 +32,10 @@ def require_running(supervisor: Supervisor) -> None:
         )
 
 
-def _wait(supervisor: Supervisor, why_not: Callable[[], str | None]) -> None:
-    give_up = time.monotonic() + READY_SECONDS
-    while True:
-        require_running(supervisor)
-        try:
-            reason = why_not()
-        except ApiUnreachable as error:
-            reason = error.detail
-        if reason is None:
-            return
-        if time.monotonic() > give_up:
-            logs = ", ".join(str(service.log_path) for service in supervisor.services)
-            raise NotReady(f"after {READY_SECONDS:.0f} s {reason}", hint=f"see {logs}")
-        time.sleep(POLL_SECONDS)
+def _why_not(api: ApiClient) -> str | None:
+    """Why a part would not get its verdict now; None when it would."""
+    try:
+        problem = api.not_ready()
+    except ApiUnreachable as error:
+        return error.detail
+    return None if problem is None else problem.detail

@@ -1,4 +1,4 @@
-"""One whole Lynceus on this machine: two Redis servers, worker, result writer, API and gateway, below one folder."""
+"""One whole Lynceus on this machine and below one folder: two Redis servers and the four processes."""
 
 import socket
 import sys
@@ -61,7 +61,7 @@ class StackOptions:
     """Of the API."""
 
 
-class Stack:
+class LocalStack:
     """Starts its processes under a supervisor, which ends them; holds no process itself."""
 
     def __init__(self, options: StackOptions) -> None:
@@ -88,7 +88,7 @@ class Stack:
         supervisor.start(RedisService("frames", self._frames))
 
     def start_services(self, supervisor: Supervisor) -> None:
-        """Starts worker, result writer and the REST service with its pages; they become ready by themselves."""
+        """Starts worker, result writer and REST with its pages; they become ready by themselves."""
         supervisor.start(self._process("worker", "worker"))
         supervisor.start(self._process("result-writer", "worker", "result-writer"))
         self.start_api(supervisor)

@@ -13,7 +13,7 @@ from services.cli.local.checks import Level, check_port
 from services.cli.local.folder_lock import claimed
 from services.cli.local.processes import Service, Supervisor, interruptible, log_tail
 from services.cli.local.readiness import wait_until_ready
-from services.cli.local.stack import Stack, StackOptions
+from services.cli.local.stack import LocalStack, StackOptions
 
 LOOK_SECONDS = 1.0
 
@@ -24,7 +24,7 @@ def run_plant(options: StackOptions, console: Console) -> None:
     Raises InputInvalid before anything is started, NotReady or ProcessEnded when it does not come up.
     """
     _require_usable(options)
-    stack = Stack(options)
+    stack = LocalStack(options)
     with (
         claimed(options.directory),
         interruptible(),
@@ -53,7 +53,7 @@ def _require_usable(options: StackOptions) -> None:
         )
 
 
-def _announce(stack: Stack, options: StackOptions, console: Console) -> None:
+def _announce(stack: LocalStack, options: StackOptions, console: Console) -> None:
     say(console, f"Lynceus is up: {stack.api_url} shows the line and serves the API")
     ports = ", ".join(f"{name} {port}" for name, port in stack.ports.items())
     say(console, f"Ports: {ports}. Everything lies below {options.directory}.")

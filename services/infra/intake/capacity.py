@@ -9,15 +9,18 @@ from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger
 
 CAPACITY_SECONDS = 0.25
-"""How long "there is room" holds. A store that fills up meanwhile refuses by itself at its limit, and what it
-refuses was not accepted: the marks only keep it from coming so far."""
+"""How long the answer "there is capacity" holds.
+
+A store that fills up meanwhile refuses by itself at its limit, and what it refuses was not accepted: the marks
+only keep it from coming so far.
+"""
 
 
 @dataclass(slots=True)
-class Capacity:
+class StoreCapacity:
     """Compares how full both stores are with their high-water marks.
 
-    That a store is full is never remembered: it is asked again each time, so that room is seen at once.
+    That a store is full is never remembered: it is asked again each time, so that capacity is seen at once.
     """
 
     frames: FrameStore
@@ -27,7 +30,7 @@ class Capacity:
     _holds_until: float = field(default=float("-inf"), init=False)
 
     def require(self) -> None:
-        """Returns where both stores have room, or had some ROOM_SECONDS ago at most.
+        """Returns where both stores have capacity, or had some CAPACITY_SECONDS ago at most.
 
         Raises StoreFull, naming the store, and StoreUnavailable.
         """

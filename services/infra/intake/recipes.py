@@ -9,7 +9,7 @@ from schemas.problem import FieldError
 from schemas.recipe import GoldenImage, Recipe
 from services.infra.intake.golden import read_golden
 from services.infra.intake.images import Rgb
-from services.infra.intake.yaml_file import Fault, file_error, invalid, read_message
+from services.infra.intake.yaml_file import YamlFault, file_error, invalid, read_message
 from services.infra.process.errors import LynceusError, RecipeInvalid, UnknownRecipe, UnknownStation
 
 _Fingerprint: TypeAlias = tuple[tuple[Path, int, int], ...]
@@ -22,12 +22,12 @@ def load_recipe(path: Path) -> Recipe:
     """
     golden: list[GoldenImage] = []
 
-    def faults_of(recipe: Recipe) -> Iterator[Fault]:
+    def faults_of(recipe: Recipe) -> Iterator[YamlFault]:
         for index, image in enumerate(recipe.golden):
             try:
                 golden.append(read_golden(path.parent, image)[0])
             except LynceusError as error:
-                yield Fault(("golden", index), error.detail, error.hint or "use another image")
+                yield YamlFault(("golden", index), error.detail, error.hint or "use another image")
 
     recipe = read_message(path, Recipe, RecipeInvalid, faults_of)
     return recipe.model_copy(update={"golden": tuple(golden)})

@@ -14,7 +14,7 @@ from schemas.identity import PartIdentity
 from schemas.job import InspectionJob
 from schemas.recipe import Recipe
 from services.infra.intake import images, quality
-from services.infra.intake.capacity import Capacity
+from services.infra.intake.capacity import StoreCapacity
 from services.infra.intake.recipes import RecipeBook
 from services.infra.process.errors import UnknownStation
 from services.infra.process.names import Queue
@@ -70,10 +70,12 @@ class Submission:
     ledger_high_water: float = 1.0
     stages: Stages = field(default_factory=Stages)
     """Where the time of this door goes."""
-    _capacity: Capacity = field(init=False)
+    _capacity: StoreCapacity = field(init=False)
 
     def __post_init__(self) -> None:
-        self._capacity = Capacity(self.frames, self.ledger, self.frames_high_water, self.ledger_high_water)
+        self._capacity = StoreCapacity(
+            self.frames, self.ledger, self.frames_high_water, self.ledger_high_water
+        )
 
     def accept(self, request: SubmissionRequest, data: bytes) -> Accepted:
         """Accept the job once per `result_id`; the same request again changes nothing.

@@ -17,7 +17,7 @@ M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class YamlFault:
     """What is wrong with one value beyond its form: a file that it names is not there, say."""
 
     location: yaml_errors.Location
@@ -25,7 +25,7 @@ class Fault:
     hint: str
 
 
-def _faultless(_message: Message) -> Iterable[Fault]:
+def _faultless(_message: Message) -> Iterable[YamlFault]:
     return ()
 
 
@@ -33,7 +33,7 @@ def read_message(
     path: Path,
     model: type[M],
     kind: type[LynceusError],
-    faults_of: Callable[[M], Iterable[Fault]] = _faultless,
+    faults_of: Callable[[M], Iterable[YamlFault]] = _faultless,
 ) -> M:
     """The file as a message. Raises `kind` with file, line, field, value and hint of every wrong field.
 

@@ -151,7 +151,7 @@ class AlreadySigned(LynceusError):
     status = 409
 
 
-class DeadlinePassed(LynceusError):
+class PartTooLate(LynceusError):
     """The part's deadline passed before it could be judged."""
 
     code = "deadline-passed"

@@ -13,12 +13,12 @@ from services.cli.console import say
 from services.cli.demo.board import Board
 from services.cli.demo.cameras import FolderCameras
 from services.cli.demo.follower import Follower
-from services.cli.demo.samples import Sample, load_samples
-from services.cli.demo.summary import Outcome, Summary, summarise
+from services.cli.demo.samples import DemoSample, load_samples
+from services.cli.demo.summary import SampleOutcome, Summary, summarise
 from services.cli.local.folder_lock import claimed
 from services.cli.local.processes import Supervisor, interruptible
 from services.cli.local.readiness import wait_until_ready
-from services.cli.local.stack import Stack, StackOptions, free_port
+from services.cli.local.stack import LocalStack, StackOptions, free_port
 from services.infra.intake.recipes import RecipeBook
 
 WRITTEN = ("archive", "cameras", "frames", "ledger", "logs", "reports", "spool")
@@ -58,13 +58,13 @@ def run_demo(options: DemoOptions, console: Console) -> Summary:
 def _follow(
     options: DemoOptions,
     directory: Path,
-    samples: tuple[Sample, ...],
+    samples: tuple[DemoSample, ...],
     recipes: Mapping[str, Recipe],
     console: Console,
-) -> list[Outcome]:
+) -> list[SampleOutcome]:
     cameras = FolderCameras(directory / "cameras", recipes)
     cameras.write_sources(directory / "sources.yaml")
-    stack = Stack(_stack_options(options, directory))
+    stack = LocalStack(_stack_options(options, directory))
     board = Board(console, samples)
     with interruptible(), Supervisor() as supervisor, ApiClient(stack.api_url) as api:
         with console.status("Starting stores, result writer, API, worker and gateway"):

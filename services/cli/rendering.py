@@ -9,7 +9,7 @@ from rich.table import Table
 
 from schemas.report import DiagnosisReport
 from schemas.verdict import Decision
-from services.api.representations import Inspection
+from services.api.representations import InspectionState
 from services.cli.console import say
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def decision_markup(decision: Decision) -> str:
     return f"[{DECISION_STYLES[decision]}]{decision.value}[/]"
 
 
-def print_inspection(console: Console, inspection: Inspection) -> None:
+def print_inspection(console: Console, inspection: InspectionState) -> None:
     """The verdict with its scores, what went wrong, and where the report is."""
     verdict = inspection.verdict
     if verdict is not None:

@@ -1,0 +1,1 @@
+"""What `lynceus quantize` adds to the engine: calibration from a plant's pictures, and what a person sees."""
