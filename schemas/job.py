@@ -16,7 +16,7 @@ class InspectionJob(Message):
     result_id: Identifier
     """Names the one result this job leads to; the same id with the same content is the same job."""
     job_id: Identifier
-    """Names the order or run this part belongs to (OPC 40100-1)."""
+    """Names the order or run this part belongs to (OPC 40100-1); the result id where nobody named one."""
     part: PartIdentity
     frame: FrameRef
     creation_time: Timestamp
@@ -24,8 +24,6 @@ class InspectionJob(Message):
     """The moment after which a verdict is of no use to the line; the part is then NOT_INSPECTED."""
     is_simulated: bool = False
     """Whether the line ran in simulation when the frame was taken (OPC 40100-1)."""
-    is_partial: bool = False
-    """Whether this is one part of a larger result (OPC 40100-1)."""
     unusable_reason: Annotated[str, StringConstraints(min_length=1, max_length=240)] | None = None
     """Why the gateway found the frame unfit (dark, blurred, frozen); such a part is NOT_INSPECTED."""
 

@@ -83,7 +83,6 @@ class Verdict(Message):
     processing_times: ProcessingTimes
     creation_time: Timestamp
     is_simulated: bool = False
-    is_partial: bool = False
 
     @model_validator(mode="after")
     def _inspected_or_not(self) -> Self:

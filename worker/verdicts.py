@@ -96,7 +96,6 @@ def verdict_on(
         processing_times=times,
         creation_time=datetime.now(UTC),
         is_simulated=job.is_simulated,
-        is_partial=job.is_partial,
     )
 
 

@@ -89,7 +89,7 @@ class _Offer:
     refused: list[str]
 
     def read(self) -> SourceFrame:
-        return SourceFrame(self.name, self.data, self.name, None, datetime.now(UTC))
+        return SourceFrame(self.name, self.data, self.name, datetime.now(UTC))
 
     def may_become_right(self, _error: LynceusError) -> bool:
         return False

@@ -23,6 +23,9 @@ class InspectionFields(Message):
     recipe_id: Annotated[Identifier, Field(description="Recipe to inspect by; it names the station as well.")]
     part_id: Annotated[Identifier, Field(description="Serial number of the part.")]
     lot_id: Annotated[Identifier | None, Field(description="Lot the part belongs to.")] = None
+    job_id: Annotated[
+        Identifier | None, Field(description="Order or run the part belongs to; the result id when left out.")
+    ] = None
     station_id: Annotated[
         Identifier | None, Field(description="When sent, it must be the station of the recipe.")
     ] = None
@@ -50,8 +53,8 @@ class InspectionBody(InspectionFields):
     @model_validator(mode="after")
     def _one_image(self) -> Self:
         refers = self.frame_of is not None and self.frame_digest is not None
-        is_partial = (self.frame_of is None) != (self.frame_digest is None)
-        if is_partial or refers == (self.image_base64 is not None):
+        is_half = (self.frame_of is None) != (self.frame_digest is None)
+        if is_half or refers == (self.image_base64 is not None):
             raise ValueError("send either image_base64, or frame_of together with frame_digest")
         return self
 

@@ -58,12 +58,11 @@ class CapturedFrame:
     name: str
     pixels: NDArray[np.uint8]
     part_id: str
-    lot_id: str | None
     captured_at: datetime
 
     def read(self) -> SourceFrame:
         """The frame as PNG, which loses nothing and is the same bytes for the same pixels."""
-        return SourceFrame(self.name, encode_png(self.pixels), self.part_id, self.lot_id, self.captured_at)
+        return SourceFrame(self.name, encode_png(self.pixels), self.part_id, self.captured_at)
 
     def may_become_right(self, _error: LynceusError) -> bool:
         """Never: these pixels do not change any more."""

@@ -31,7 +31,6 @@ class FileOffer:
     """One image file of a watched folder, with its sidecar."""
 
     path: Path
-    lot_id: str | None
     is_final: bool
     """False while the file may still be being copied."""
 
@@ -48,8 +47,8 @@ class FileOffer:
             captured_at = datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
         except OSError as error:
             raise _unreadable(self.path, error) from error
-        part_id, lot_id = sidecar.part_id or self.path.stem, sidecar.lot_id or self.lot_id
-        return SourceFrame(self.name, data, part_id, lot_id, captured_at)
+        part_id = sidecar.part_id or self.path.stem
+        return SourceFrame(self.name, data, part_id, captured_at, sidecar.lot_id, sidecar.job_id)
 
     def may_become_right(self, _error: LynceusError) -> bool:
         """Until its patience is over any fault may come from a copy that is still under way."""
@@ -99,7 +98,7 @@ class FolderSource:
             for path in self._settling.ready(self._signatures()):
                 if stop.is_set():
                     return
-                yield FileOffer(path, self._config.lot_id, self._settling.note_offer(path))
+                yield FileOffer(path, self._settling.note_offer(path))
             self._sweep_when_due()
 
     def _looks(self, stop: Event) -> Iterator[None]:

@@ -14,6 +14,7 @@ class Sidecar(Message):
 
     part_id: Identifier | None = None
     lot_id: Identifier | None = None
+    job_id: Identifier | None = None
 
 
 def sidecar_path(image: Path) -> Path:
@@ -45,7 +46,7 @@ def _field_errors(path: Path, error: ValidationError) -> list[FieldError]:
             value=str(item["input"])[:200],
             file=path.name,
             detail=item["msg"],
-            hint='a JSON object with "part_id" and "lot_id" only, both made of letters, digits and . _ : -',
+            hint='a JSON object with "part_id", "lot_id" and "job_id" only, of letters, digits and . _ : -',
         )
         for item in error.errors()
     ]

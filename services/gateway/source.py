@@ -14,14 +14,16 @@ from services.infra.process.errors import LynceusError
 class SourceFrame:
     """One encoded frame and what its source knows about the part.
 
-    `name` is the same whenever the same frame is held out again, so that a second delivery is recognised.
+    `name` is the same whenever the same frame is held out again, so that a second delivery is recognised. A
+    lot or job that the frame does not name is that of its source.
     """
 
     name: str
     data: bytes
     part_id: str
-    lot_id: str | None
     captured_at: datetime
+    lot_id: str | None = None
+    job_id: str | None = None
 
 
 class Offer(Protocol):

@@ -11,12 +11,14 @@ from services.infra.process.errors import SourcesInvalid
 
 
 class CameraConfig(Message):
-    """What every source says: which camera it is, what its frames are judged by, and for which lot."""
+    """What every source says: which camera it is, and recipe, lot and job of its frames."""
 
     camera_id: Identifier
     recipe_id: Identifier
     lot_id: Identifier | None = None
     """The lot of every part of this source; a sidecar file names another for its part."""
+    job_id: Identifier | None = None
+    """The order or run of every part of this source; a sidecar file names another for its part."""
     is_simulated: bool = False
 
 

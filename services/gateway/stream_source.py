@@ -92,7 +92,7 @@ class StreamSource:
                 due = time.monotonic() + self._config.interval_ms / 1000
                 moment = datetime.now(UTC)
                 name = f"{self._config.camera_id}-{moment:%Y%m%dT%H%M%S%f}"
-                if self._frames.put(CapturedFrame(name, pixels, name, self._config.lot_id, moment)):
+                if self._frames.put(CapturedFrame(name, pixels, name, moment)):
                     self._note(Outcome.DROPPED)
         finally:
             capture.close()

@@ -36,7 +36,7 @@ class VideoSource:
                     next_due_ms = position_ms + self._config.interval_ms
                     stop.wait(max(0.0, started + position_ms / 1000 - time.monotonic()))
                     name = f"{prefix}-{index:06d}"
-                    yield CapturedFrame(name, pixels, name, self._config.lot_id, datetime.now(UTC))
+                    yield CapturedFrame(name, pixels, name, datetime.now(UTC))
                 index += 1
         finally:
             capture.close()

@@ -47,6 +47,18 @@ def test_an_image_becomes_a_waiting_job(submit: Submit, client: TestClient, line
     assert "Retry-After" in found.headers
 
 
+def test_a_form_and_json_name_the_job_that_the_part_belongs_to(submit: Submit, client: TestClient) -> None:
+    """The order or run is told back; without one the result id stands for it."""
+    fields = {"recipe_id": "surface", "part_id": "SN-1", "image_base64": base64.b64encode(png()).decode()}
+    by_json = client.post(
+        "/v1/inspections", headers={"Idempotency-Key": "key-2"}, json=fields | {"job_id": "ORDER-5"}
+    )
+    unnamed = submit("key-3").json()
+
+    assert submit("key-1", job_id="ORDER-5").json()["job_id"] == by_json.json()["job_id"] == "ORDER-5"
+    assert unnamed["job_id"] == unnamed["result_id"]
+
+
 def test_json_with_base64_asks_for_the_same_as_a_form(submit: Submit, client: TestClient, line: Line) -> None:
     """The two ways to send one request are one request: the second is the first again."""
     first = submit()

@@ -48,7 +48,7 @@ def png(seed: int = 0) -> bytes:
 
 def frame(part_id: str, data: bytes, name: str | None = None) -> SourceFrame:
     """What a source hands to the intake."""
-    return SourceFrame(name or f"{part_id}.png", data, part_id, None, datetime.now(UTC))
+    return SourceFrame(name or f"{part_id}.png", data, part_id, datetime.now(UTC))
 
 
 def folder_config(path: Path) -> FolderConfig:

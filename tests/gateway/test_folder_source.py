@@ -35,15 +35,28 @@ def test_a_file_named_by_its_serial_becomes_a_job_and_moves_to_processed(
     assert not (folder / "SN-1.png").exists()
 
 
-def test_a_sidecar_names_part_and_lot(plant: Plant, folder: Path, wait_until: WaitUntil) -> None:
+def test_a_sidecar_names_part_lot_and_job(plant: Plant, folder: Path, wait_until: WaitUntil) -> None:
     """`SERIAL.json` overrules the file's name, and goes where the image goes."""
-    (folder / "shot.json").write_text(json.dumps({"part_id": "SN-7", "lot_id": "LOT-3"}))
+    (folder / "shot.json").write_text(json.dumps({"part_id": "SN-7", "lot_id": "LOT-3", "job_id": "ORDER-5"}))
     (folder / "shot.png").write_bytes(png())
-    with plant.running(folder_config(folder)):
+    config = folder_config(folder).model_copy(update={"lot_id": "LOT-1", "job_id": "ORDER-1"})
+    with plant.running(config):
         wait_until((folder / "processed" / "shot.png").exists, PATIENCE)
     (job,) = plant.jobs()
-    assert (job.part.part_id, job.part.lot_id) == ("SN-7", "LOT-3")
+    assert (job.part.part_id, job.part.lot_id, job.job_id) == ("SN-7", "LOT-3", "ORDER-5")
     assert (folder / "processed" / "shot.json").exists()
+
+
+@pytest.mark.parametrize("named", ["ORDER-1", None])
+def test_without_a_sidecar_lot_and_job_are_those_of_the_source(
+    plant: Plant, folder: Path, wait_until: WaitUntil, named: str | None
+) -> None:
+    """The job falls back to the result id where the source names none."""
+    (folder / "SN-1.png").write_bytes(png())
+    with plant.running(folder_config(folder).model_copy(update={"lot_id": "LOT-1", "job_id": named})):
+        wait_until((folder / "processed" / "SN-1.png").exists, PATIENCE)
+    (job,) = plant.jobs()
+    assert (job.part.lot_id, job.job_id) == ("LOT-1", named or job.result_id)
 
 
 def test_files_are_taken_in_the_order_they_were_written(

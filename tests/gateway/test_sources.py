@@ -14,7 +14,7 @@ sources:
   - {kind: folder, camera_id: cam-1, recipe_id: surface, path: in}
   - {kind: video, camera_id: cam-2, recipe_id: surface, path: line.mp4, loop: true, is_simulated: true}
   - {kind: rtsp, camera_id: cam-3, recipe_id: board, url: "rtsp://user:secret@camera/1", interval_ms: 500}
-  - {kind: usb, camera_id: cam-4, recipe_id: board, device: 0, lot_id: LOT-1}
+  - {kind: usb, camera_id: cam-4, recipe_id: board, device: 0, lot_id: LOT-1, job_id: ORDER-1}
 """
 
 

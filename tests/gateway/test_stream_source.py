@@ -25,7 +25,7 @@ def live_config(url: str) -> RtspConfig:
 
 
 def _captured(number: int) -> CapturedFrame:
-    return CapturedFrame(f"f{number}", pixels(number), f"f{number}", None, datetime.now(UTC))
+    return CapturedFrame(f"f{number}", pixels(number), f"f{number}", datetime.now(UTC))
 
 
 def test_red_stays_red_after_every_reconnect() -> None:

@@ -39,6 +39,15 @@ def test_a_submitted_part_is_inspected(plant: Plant, submission: Submission) -> 
     assert plant.ledger.dead_letters(10) == []
 
 
+def test_a_message_names_the_job_that_its_part_belongs_to(plant: Plant, submission: Submission) -> None:
+    """The order or run goes with the part to its verdict."""
+    receive(message(job_id="ORDER-5"), submission)
+    plant.work()
+    verdict = plant.state("r-1").verdict
+    assert verdict is not None
+    assert verdict.job_id == "ORDER-5"
+
+
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [

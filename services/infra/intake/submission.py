@@ -32,6 +32,8 @@ class SubmissionRequest(Message):
     part_id: Identifier
     camera_id: Identifier
     lot_id: Identifier | None = None
+    job_id: Identifier | None = None
+    """The order or run; the result id stands for it when None."""
     station_id: Identifier | None = None
     """When given, it must be the station of the recipe."""
     deadline_ms: int | None = Field(default=None, ge=1, le=600_000)
@@ -141,7 +143,9 @@ def body_digest(job: InspectionJob) -> str:
     after a restart is still the same request.
     """
     asked = job.part.model_dump_json(exclude={"recipe_version"})
-    body = f"{asked}\n{job.is_simulated}\n{job.deadline - job.creation_time}\n{job.frame.digest}"
+    body = (
+        f"{asked}\n{job.job_id}\n{job.is_simulated}\n{job.deadline - job.creation_time}\n{job.frame.digest}"
+    )
     return hashlib.sha256(body.encode()).hexdigest()
 
 
@@ -158,7 +162,7 @@ def _job(
     )
     return InspectionJob(
         result_id=request.result_id,
-        job_id=request.result_id,
+        job_id=request.job_id or request.result_id,
         part=part,
         frame=frame,
         creation_time=now,
