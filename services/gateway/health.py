@@ -10,7 +10,7 @@ from services.infra.process.stages import Stages
 from services.infra.stores.ledger import Heartbeat, Ledger
 
 
-class Outcome(StrEnum):
+class FrameOutcome(StrEnum):
     """What became of a frame, or happened to its source; each is a counter per camera and in all."""
 
     ACCEPTED = "accepted"
@@ -39,15 +39,15 @@ class Outcome(StrEnum):
 
 _FRAME_ENDS = frozenset(
     {
-        Outcome.ACCEPTED,
-        Outcome.UNUSABLE,
-        Outcome.REPEATED,
-        Outcome.SPOOLED,
-        Outcome.REJECTED,
-        Outcome.DROPPED,
+        FrameOutcome.ACCEPTED,
+        FrameOutcome.UNUSABLE,
+        FrameOutcome.REPEATED,
+        FrameOutcome.SPOOLED,
+        FrameOutcome.REJECTED,
+        FrameOutcome.DROPPED,
     }
 )
-_TAKEN = frozenset({Outcome.ACCEPTED, Outcome.UNUSABLE, Outcome.SPOOLED})
+_TAKEN = frozenset({FrameOutcome.ACCEPTED, FrameOutcome.UNUSABLE, FrameOutcome.SPOOLED})
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class _Tally:
     """What happened and has not been told to the ledger yet."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    last_frames: dict[str, tuple[datetime, Outcome]] = field(default_factory=dict)
+    last_frames: dict[str, tuple[datetime, FrameOutcome]] = field(default_factory=dict)
 
 
 class Health:
@@ -66,12 +66,12 @@ class Health:
         self._started_at = datetime.now(UTC)
         self._lock = Lock()
         self._untold = _Tally()
-        self._totals: Counter[tuple[str, Outcome]] = Counter()
+        self._totals: Counter[tuple[str, FrameOutcome]] = Counter()
         self._last_error: str | None = None
         self.stages = Stages()
         """Where the gateway's time goes."""
 
-    def note(self, camera_id: str, outcome: Outcome) -> None:
+    def note(self, camera_id: str, outcome: FrameOutcome) -> None:
         """Count an outcome; where it ends a frame, that is the camera's last frame."""
         with self._lock:
             self._totals[camera_id, outcome] += 1
@@ -82,11 +82,11 @@ class Health:
 
     def note_error(self, camera_id: str, error: Exception) -> None:
         """Count a failure of a source and keep its words for the heartbeat."""
-        self.note(camera_id, Outcome.FAILED)
+        self.note(camera_id, FrameOutcome.FAILED)
         with self._lock:
             self._last_error = f"{camera_id}: {type(error).__name__}: {error}"
 
-    def total(self, outcome: Outcome, camera_id: str | None = None) -> int:
+    def total(self, outcome: FrameOutcome, camera_id: str | None = None) -> int:
         """How often this happened since the start, at one camera or at all."""
         with self._lock:
             return sum(
@@ -111,14 +111,14 @@ class Health:
             with self._lock:
                 self._untold.counts[counter] -= by
 
-    def _take_last_frames(self) -> dict[str, tuple[datetime, Outcome]]:
+    def _take_last_frames(self) -> dict[str, tuple[datetime, FrameOutcome]]:
         with self._lock:
             taken, self._untold.last_frames = self._untold.last_frames, {}
         return taken
 
     def _heartbeat(self) -> Heartbeat:
         finished = sum(self.total(outcome) for outcome in _TAKEN)
-        failures = self.total(Outcome.FAILED)
+        failures = self.total(FrameOutcome.FAILED)
         with self._lock:
             return Heartbeat(
                 name=self._name,

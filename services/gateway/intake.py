@@ -11,7 +11,7 @@ from schemas.job import InspectionJob
 from schemas.problem import FieldError, Problem
 from services.gateway.dead_letters import DeadLetters, RefusedFrame
 from services.gateway.frozen import FrozenGate
-from services.gateway.health import Health, Outcome
+from services.gateway.health import FrameOutcome, Health
 from services.gateway.source import SourceFrame
 from services.gateway.sources import CameraConfig
 from services.infra.intake.quality import to_grey
@@ -67,16 +67,16 @@ class Intake:
                 self._set_aside(waiting, error.problem())
             else:
                 self._spool.delete(waiting.name)
-                self._health.note(waiting.job.part.camera_id, Outcome.DRAINED)
+                self._health.note(waiting.job.part.camera_id, FrameOutcome.DRAINED)
         return True
 
     def _set_aside(self, waiting: Spooled, problem: Problem) -> None:
         self._spool.set_aside(waiting.name, problem)
         refused = RefusedFrame(waiting.job.result_id, problem, waiting.job.model_dump_json())
         self._dead_letters.add(refused)
-        self._health.note(waiting.job.part.camera_id, Outcome.REFUSED)
+        self._health.note(waiting.job.part.camera_id, FrameOutcome.REFUSED)
 
-    def _keep(self, job: InspectionJob, data: bytes) -> Outcome:
+    def _keep(self, job: InspectionJob, data: bytes) -> FrameOutcome:
         # Behind frames that wait, a new one waits too: parts are judged in the order they came.
         if not len(self._spool):
             try:
@@ -87,7 +87,7 @@ class Intake:
                 return _outcome(job, is_new=accepted.is_new)
         with self._health.stages.timed("spool"):
             self._spool.put(job, data)
-        return Outcome.SPOOLED
+        return FrameOutcome.SPOOLED
 
     def _request(self, frame: SourceFrame, camera: CameraConfig) -> SubmissionRequest:
         station_id = self._submission.recipes.get(camera.recipe_id).station_id
@@ -112,10 +112,10 @@ def result_id(station_id: str, camera_id: str, frame: SourceFrame) -> str:
     return str(uuid.uuid5(_FRAMES, f"{station_id}/{camera_id}/{digest}/{frame.name}"))
 
 
-def _outcome(job: InspectionJob, *, is_new: bool) -> Outcome:
+def _outcome(job: InspectionJob, *, is_new: bool) -> FrameOutcome:
     if not is_new:
-        return Outcome.REPEATED
-    return Outcome.ACCEPTED if job.unusable_reason is None else Outcome.UNUSABLE
+        return FrameOutcome.REPEATED
+    return FrameOutcome.ACCEPTED if job.unusable_reason is None else FrameOutcome.UNUSABLE
 
 
 def _wrong_identity(frame: SourceFrame, error: ValidationError) -> BadRequest:

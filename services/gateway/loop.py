@@ -9,7 +9,7 @@ import structlog
 
 from services.gateway.backoff import Backoff
 from services.gateway.dead_letters import DeadLetters, RefusedFrame
-from services.gateway.health import Health, Outcome
+from services.gateway.health import FrameOutcome, Health
 from services.gateway.intake import Intake
 from services.gateway.source import Offer, Source, SourceFrame
 from services.gateway.sources import CameraConfig
@@ -115,10 +115,10 @@ class GatewayLoop:
                 self._shared.intake.accept(frame, camera.config)
             except StoreError as error:
                 if not camera.source.waits_for_capacity:
-                    self._shared.health.note(camera.config.camera_id, Outcome.DROPPED)
+                    self._shared.health.note(camera.config.camera_id, FrameOutcome.DROPPED)
                     log.warning("frame dropped", frame=frame.name, reason=error.detail)
                     return False
-                self._shared.health.note(camera.config.camera_id, Outcome.WAITING)
+                self._shared.health.note(camera.config.camera_id, FrameOutcome.WAITING)
                 self._stop.wait(error.retry_after)
             else:
                 return True
@@ -129,7 +129,7 @@ class GatewayLoop:
         problem = error.problem(instance=f"/cameras/{camera_id}/{quote(offer.name)}")
         offer.rejected(problem)
         self._shared.dead_letters.add(RefusedFrame(f"{camera_id}/{offer.name}", problem, offer.name))
-        self._shared.health.note(camera_id, Outcome.REJECTED)
+        self._shared.health.note(camera_id, FrameOutcome.REJECTED)
         log.warning("frame rejected", frame=offer.name, code=problem.code, detail=problem.detail)
 
     def _drain_until_stopped(self) -> None:

@@ -8,7 +8,7 @@ from threading import Condition, Event, Thread
 
 from services.gateway.backoff import Backoff
 from services.gateway.capture import Capture, CapturedFrame
-from services.gateway.health import Outcome
+from services.gateway.health import FrameOutcome
 from services.gateway.sources import RtspConfig, UsbConfig
 
 _WAKE_SECONDS = 0.1
@@ -48,7 +48,7 @@ class StreamSource:
     def __init__(
         self,
         config: RtspConfig | UsbConfig,
-        note: Callable[[Outcome], None],
+        note: Callable[[FrameOutcome], None],
         capacity: int = 4,
         backoff: Backoff | None = None,
     ) -> None:
@@ -77,7 +77,7 @@ class StreamSource:
             self._read_one_connection(closing)
             if closing.wait(self._backoff.next_delay()):
                 return
-            self._note(Outcome.RECONNECTED)
+            self._note(FrameOutcome.RECONNECTED)
 
     def _read_one_connection(self, closing: Event) -> None:
         """Read until the camera is gone; every connection reads through the same Capture, colours and all."""
@@ -93,6 +93,6 @@ class StreamSource:
                 moment = datetime.now(UTC)
                 name = f"{self._config.camera_id}-{moment:%Y%m%dT%H%M%S%f}"
                 if self._frames.put(CapturedFrame(name, pixels, name, moment)):
-                    self._note(Outcome.DROPPED)
+                    self._note(FrameOutcome.DROPPED)
         finally:
             capture.close()

@@ -58,7 +58,7 @@ BAD_IMAGES = {
 
 
 @pytest.mark.parametrize("name", BAD_IMAGES)
-def test_a_bad_image_is_refused_with_its_mend(submit: Submit, line: Line, name: str) -> None:
+def test_a_bad_image_is_refused_with_its_hint(submit: Submit, line: Line, name: str) -> None:
     """Each kind has its own status and code, and leaves nothing in any store."""
     data, status, code = BAD_IMAGES[name]
     _problem(submit(data=data), status, code)

@@ -38,7 +38,7 @@ def _answers(port: int) -> bool:
 
 
 @pytest.mark.slow
-def test_a_wrong_setting_ends_it_with_the_mend() -> None:
+def test_a_wrong_setting_ends_it_with_the_hint() -> None:
     """One line that names the variable, no stack trace."""
     environment = os.environ | {f"{PREFIX}PORT": "eight thousand"}
     ended = subprocess.run(

@@ -127,7 +127,7 @@ def test_the_dashboard_shows_each_engine(client: TestClient, line: Line) -> None
     assert "Engines" not in silent
 
 
-def test_a_store_away_is_named_with_its_mend(line: Line, fresh_redis: FreshRedis) -> None:
+def test_a_store_away_is_named_with_its_hint(line: Line, fresh_redis: FreshRedis) -> None:
     """With the ledger down: 503 everywhere it is needed, the page says what to do, health still answers."""
     server = fresh_redis()
     with TestClient(replace(line, ledger=RedisLedger(server.url)).app()) as client:

@@ -24,7 +24,7 @@ from tests.conftest import FreshRedis
 
 
 def test_an_image_becomes_a_waiting_job(submit: Submit, client: TestClient, line: Line) -> None:
-    """202 with the place to ask, a job in the queue, its image in the frame store, and the wake-up rung."""
+    """202 with the place to ask, a job in the queue, its image in the frame store, and the wake-up sent."""
     answered = submit(lot_id="LOT-7", camera_id="camera-2")
 
     assert answered.status_code == 202

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from schemas.problem import Problem
-from services.gateway.health import Outcome
+from services.gateway.health import FrameOutcome
 from tests.conftest import WaitUntil
 from tests.gateway.plant import PATIENCE, Plant, folder_config, png
 
@@ -66,7 +66,7 @@ def test_files_are_taken_in_the_order_they_were_written(
     for number in (3, 1, 2):
         (folder / f"SN-{number}.png").write_bytes(png(number))
     with plant.running(folder_config(folder)):
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 3, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.ACCEPTED) == 3, PATIENCE)
     assert plant.parts() == ["SN-3", "SN-1", "SN-2"]
 
 
@@ -80,25 +80,25 @@ def test_a_half_written_file_is_taken_only_when_it_is_whole(
         copy.write(data[: len(data) // 2])
         copy.flush()
         (folder / "SN-2.png").write_bytes(png(2))
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 1, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.ACCEPTED) == 1, PATIENCE)
         assert plant.parts() == ["SN-2"]
         copy.write(data[len(data) // 2 :])
         copy.flush()
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 2, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.ACCEPTED) == 2, PATIENCE)
     assert plant.parts() == ["SN-2", "SN-1"]
-    assert plant.health.total(Outcome.REJECTED) == 0
+    assert plant.health.total(FrameOutcome.REJECTED) == 0
 
 
 def test_the_same_file_twice_is_one_job(plant: Plant, folder: Path, wait_until: WaitUntil) -> None:
     """A second delivery changes nothing, and both files are kept."""
     with plant.running(folder_config(folder)):
         (folder / "SN-1.png").write_bytes(png())
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 1, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.ACCEPTED) == 1, PATIENCE)
         wait_until(lambda: not (folder / "SN-1.png").exists(), PATIENCE)
         (folder / "SN-1.png").write_bytes(png())
         wait_until((folder / "processed" / "SN-1.2.png").exists, PATIENCE)
     assert plant.parts() == ["SN-1"]
-    assert plant.health.total(Outcome.REPEATED) == 1
+    assert plant.health.total(FrameOutcome.REPEATED) == 1
 
 
 def test_a_restart_before_the_file_was_moved_repeats_nothing(
@@ -147,7 +147,7 @@ def test_a_wrong_file_lies_in_rejected_beside_its_problem(
 
 
 def test_a_wrong_sidecar_is_refused_with_its_field(plant: Plant, folder: Path, wait_until: WaitUntil) -> None:
-    """The problem names the sidecar and the field; mending it and moving both back is enough."""
+    """The problem names the sidecar and the field; correcting it and moving both back is enough."""
     (folder / "SN-1.json").write_text('{"lot": "LOT-3"}')
     (folder / "SN-1.png").write_bytes(png())
     rejected = folder / "rejected"
@@ -158,7 +158,7 @@ def test_a_wrong_sidecar_is_refused_with_its_field(plant: Plant, folder: Path, w
         (rejected / "SN-1.json").unlink()
         (folder / "SN-1.json").write_text('{"lot_id": "LOT-3"}')
         (rejected / "SN-1.png").rename(folder / "SN-1.png")
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 1, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.ACCEPTED) == 1, PATIENCE)
     assert plant.jobs()[0].part.lot_id == "LOT-3"
 
 
@@ -170,7 +170,7 @@ def test_real_microscope_pictures_pass_the_gate(
     for source in sources:
         (folder / f"{source.parent.name}-{source.name}").write_bytes(source.read_bytes())
     with plant.running(folder_config(folder)):
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == len(sources) == 10, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.ACCEPTED) == len(sources) == 10, PATIENCE)
     assert sorted(plant.parts()) == sorted(f"{source.parent.name}-{source.stem}" for source in sources)
 
 
@@ -182,7 +182,7 @@ def test_names_of_unfinished_copies_wait_for_their_real_name(
     (folder / ".SN-2.png.x1").write_bytes(png(2)[:100])
     (folder / "SN-1.png").write_bytes(png())
     with plant.running(folder_config(folder)):
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 1, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.ACCEPTED) == 1, PATIENCE)
     assert (folder / "SN-0.png.part").exists()
     assert (folder / ".SN-2.png.x1").exists()
-    assert plant.health.total(Outcome.REJECTED) == 0
+    assert plant.health.total(FrameOutcome.REJECTED) == 0

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from schemas.job import InspectionJob
-from services.gateway.health import Outcome
+from services.gateway.health import FrameOutcome
 from services.gateway.intake import result_id
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import BadRequest, FrameTruncated, StoreFull, UnknownRecipe
@@ -92,7 +92,7 @@ def test_a_store_that_fills_up_behind_a_remembered_answer_loses_nothing(
     with Redis.from_url(servers[full].url) as client:
         client.config_set("maxmemory", client.info("memory")["used_memory"] - 100_000)
         accepted += [plant.intake.accept(frame(f"SN-{number}", png(number)), camera) for number in (2, 3)]
-        assert plant.health.total(Outcome.SPOOLED) == len(plant.spool) == 2
+        assert plant.health.total(FrameOutcome.SPOOLED) == len(plant.spool) == 2
         assert plant.intake.drain(Event()) is False
         assert plant.jobs() == accepted[:1]
         client.config_set("maxmemory", 0)

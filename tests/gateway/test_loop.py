@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.health import Outcome
+from services.gateway.health import FrameOutcome
 from services.gateway.sources import VideoFileConfig
 from services.infra.local_redis.server import RedisServer
 from tests.conftest import FreshRedis, WaitUntil
@@ -29,10 +29,10 @@ def test_a_redis_killed_in_the_middle_costs_no_frame_and_repeats_none(
 
     with plant.running(folder_config(folder)):
         shoot(range(10))
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) >= 3, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.ACCEPTED) >= 3, PATIENCE)
         servers[victim].kill()
         shoot(range(10, 20))
-        wait_until(lambda: plant.health.total(Outcome.SPOOLED) >= 8, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.SPOOLED) >= 8, PATIENCE)
         servers[victim].start()
         shoot(range(20, 30))
         wait_until(lambda: len(list((folder / "processed").glob("*.png"))) == 30, PATIENCE)
@@ -54,8 +54,8 @@ def test_with_no_room_anywhere_a_folder_waits_and_a_live_camera_drops(
     (folder / "SN-1.png").write_bytes(png())
     server.kill()
     with network_camera() as url, plant.running(folder_config(folder), live_config(url)):
-        wait_until(lambda: plant.health.total(Outcome.WAITING, "cam-1") >= 1, PATIENCE)
-        wait_until(lambda: plant.health.total(Outcome.DROPPED, "cam-r") >= 1, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.WAITING, "cam-1") >= 1, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.DROPPED, "cam-r") >= 1, PATIENCE)
         assert (folder / "SN-1.png").exists()
         server.start()
         wait_until((folder / "processed" / "SN-1.png").exists, PATIENCE)
@@ -71,9 +71,9 @@ def test_one_broken_source_leaves_the_others_at_work(
     folder.mkdir()
     broken = VideoFileConfig(kind="video", camera_id="cam-v", recipe_id=RECIPE, path=tmp_path / "missing.avi")
     with plant.running(broken, folder_config(folder)):
-        wait_until(lambda: plant.health.total(Outcome.FAILED, "cam-v") >= 1, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.FAILED, "cam-v") >= 1, PATIENCE)
         (folder / "SN-1.png").write_bytes(png())
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED, "cam-1") == 1, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.ACCEPTED, "cam-1") == 1, PATIENCE)
 
 
 def test_health_tells_counters_and_the_last_frame_of_each_camera(

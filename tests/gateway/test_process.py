@@ -101,7 +101,7 @@ def test_without_redis_frames_are_taken_all_the_same(
         wait_until(lambda: RedisLedger(server.url).waiting(Queue.INSPECT) == 1, PATIENCE)
 
 
-def test_a_wrong_sources_file_stops_the_start_and_names_the_mend(
+def test_a_wrong_sources_file_stops_the_start_and_names_the_hint(
     ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path
 ) -> None:
     """No trace, exit 2, and the field with what exists instead."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from schemas.recipe import FrameLimits
-from services.gateway.health import Outcome
+from services.gateway.health import FrameOutcome
 from services.infra.intake.images import encode_png
 from services.infra.intake.quality import unusable_reason
 from tests.gateway.plant import Plant, folder_config, frame, pixels, png
@@ -54,7 +54,7 @@ def test_a_dark_frame_is_a_job_that_says_so(plant: Plant, tmp_path_factory: pyte
     job = plant.intake.accept(frame("SN-1", encode_png(pixels() // 40)), camera)
     assert job.unusable_reason is not None
     assert plant.jobs() == [job]
-    assert plant.health.total(Outcome.UNUSABLE, "cam-1") == 1
+    assert plant.health.total(FrameOutcome.UNUSABLE, "cam-1") == 1
 
 
 def test_the_picture_of_another_part_is_a_frozen_camera(

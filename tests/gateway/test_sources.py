@@ -49,7 +49,7 @@ def test_a_camera_password_is_not_printed(tmp_path: Path) -> None:
     assert "secret" not in repr(load_sources(path))
 
 
-def test_every_mistake_is_named_with_its_line_and_mend(tmp_path: Path) -> None:
+def test_every_mistake_is_named_with_its_line_and_hint(tmp_path: Path) -> None:
     """A misspelt field, a missing one and a wrong value are told at once."""
     text = "sources:\n  - kind: rtsp\n    camera_id: cam 1\n    recipe_id: surface\n    intervall_ms: 5\n"
     found = {error.field: (error.line, error.value, error.hint) for error in _errors(tmp_path, text)}

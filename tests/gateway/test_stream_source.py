@@ -7,7 +7,7 @@ from threading import Event
 
 from services.gateway.backoff import Backoff
 from services.gateway.capture import CapturedFrame
-from services.gateway.health import Outcome
+from services.gateway.health import FrameOutcome
 from services.gateway.sources import RtspConfig, UsbConfig
 from services.gateway.stream_source import LatestFrames, StreamSource
 from tests.conftest import WaitUntil
@@ -30,14 +30,14 @@ def _captured(number: int) -> CapturedFrame:
 
 def test_red_stays_red_after_every_reconnect() -> None:
     """The camera hangs up after six frames; the source comes back and the colours with it."""
-    noted: Counter[Outcome] = Counter()
+    noted: Counter[FrameOutcome] = Counter()
     stop = Event()
     with network_camera() as url:
         source = StreamSource(live_config(url), lambda outcome: noted.update([outcome]), 64, _quick())
         frames = []
         for offer in source.offers(stop):
             frames.append(offer.read())
-            if noted[Outcome.RECONNECTED] >= 2 and len(frames) >= 15:
+            if noted[FrameOutcome.RECONNECTED] >= 2 and len(frames) >= 15:
                 stop.set()
     assert all(is_red(frame.data) for frame in frames)
     assert all(before.captured_at <= after.captured_at for before, after in pairwise(frames))
@@ -54,12 +54,12 @@ def test_a_live_camera_drops_the_oldest_frame() -> None:
 
 def test_drops_of_a_slow_taker_are_counted(wait_until: WaitUntil) -> None:
     """A taker that stands still after one frame costs frames, and the count says how many."""
-    noted: Counter[Outcome] = Counter()
+    noted: Counter[FrameOutcome] = Counter()
     with network_camera() as url:
         source = StreamSource(live_config(url), lambda outcome: noted.update([outcome]), 1, _quick())
         offers = source.offers(Event())
         next(offers)
-        wait_until(lambda: noted[Outcome.DROPPED] >= 5, PATIENCE)
+        wait_until(lambda: noted[FrameOutcome.DROPPED] >= 5, PATIENCE)
         offers.close()  # type: ignore[attr-defined]
 
 
@@ -70,7 +70,7 @@ def test_a_camera_that_is_not_there_is_tried_again_and_stops_at_once(
     config = UsbConfig(kind="usb", camera_id="cam-u", recipe_id=RECIPE, device=200)
     with plant.running(config):
         wait_until(lambda: plant.ledger.counters().get("camera.cam-u.reconnected", 0) >= 1, PATIENCE)
-    assert plant.health.total(Outcome.FAILED) == 0
+    assert plant.health.total(FrameOutcome.FAILED) == 0
 
 
 def test_delays_double_up_to_the_longest_and_start_again_after_success() -> None:

@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 
-from services.gateway.health import Outcome
+from services.gateway.health import FrameOutcome
 from services.gateway.sources import VideoFileConfig
 from services.gateway.video_source import VideoSource
 from services.infra.process.errors import FrameInvalid
@@ -25,7 +25,7 @@ def test_every_frame_becomes_a_part_and_red_stays_red(
 ) -> None:
     """OpenCV's blue-first order ends at the source; what is stored is RGB."""
     with plant.running(_config(write_video(tmp_path / "line.avi", frames=6))):
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 6, PATIENCE)
+        wait_until(lambda: plant.health.total(FrameOutcome.ACCEPTED) == 6, PATIENCE)
     jobs = plant.jobs()
     assert [job.part.part_id for job in jobs] == [f"cam-v-{number:06d}" for number in range(6)]
     assert all(is_red(plant.frames.get(job.result_id)) for job in jobs)
@@ -36,7 +36,11 @@ def test_playing_a_file_again_changes_nothing(plant: Plant, tmp_path: Path, wait
     config = _config(write_video(tmp_path / "line.avi", frames=4))
     for _ in range(2):
         with plant.running(config):
-            ended = Outcome.REPEATED if plant.health.total(Outcome.ACCEPTED) == 4 else Outcome.ACCEPTED
+            ended = (
+                FrameOutcome.REPEATED
+                if plant.health.total(FrameOutcome.ACCEPTED) == 4
+                else FrameOutcome.ACCEPTED
+            )
             wait_until(lambda ended=ended: plant.health.total(ended) == 4, PATIENCE)  # type: ignore[misc]
     assert len(plant.jobs()) == 4
 
@@ -80,5 +84,5 @@ def test_a_missing_video_shows_in_health_and_is_tried_again(
             PATIENCE,
         )
         write_video(tmp_path / "new.avi", frames=2).rename(path)
-        wait_until(lambda: plant.health.total(Outcome.ACCEPTED) == 2, PATIENCE)
-    assert plant.health.total(Outcome.FAILED) >= 1
+        wait_until(lambda: plant.health.total(FrameOutcome.ACCEPTED) == 2, PATIENCE)
+    assert plant.health.total(FrameOutcome.FAILED) >= 1

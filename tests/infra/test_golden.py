@@ -73,7 +73,7 @@ def test_another_picture_makes_another_recipe(tmp_path: Path) -> None:
     ],
     ids=["missing", "no image", "cut off", "empty", "too many pixels", "too many bytes"],
 )
-def test_a_wrong_golden_image_is_named_with_its_line_and_mend(
+def test_a_wrong_golden_image_is_named_with_its_line_and_hint(
     tmp_path: Path, damage: Callable[[Path], object], detail: str, hint: str
 ) -> None:
     """Its error reads like that of any wrong value: file, line, field, value and what to do."""

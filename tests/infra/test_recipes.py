@@ -69,7 +69,7 @@ def test_the_shipped_recipes_load() -> None:
         ),
     ],
 )
-def test_a_wrong_value_is_named_with_its_line_and_mend(
+def test_a_wrong_value_is_named_with_its_line_and_hint(
     tmp_path: Path, old: str, new: str, line: int, field: str, value: str | None, hint: str
 ) -> None:
     """One wrong line makes one error that says all a person needs to correct it."""

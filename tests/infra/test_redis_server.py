@@ -56,7 +56,7 @@ def test_a_full_server_refuses_writes(fresh_redis: FreshRedis) -> None:
         assert client.get("first") == b"kept"
 
 
-def test_a_taken_port_is_an_error_with_a_mend(fresh_redis: FreshRedis, tmp_path: Path) -> None:
+def test_a_taken_port_is_an_error_with_a_hint(fresh_redis: FreshRedis, tmp_path: Path) -> None:
     """A given port is never swapped for another, and another server's answer is not taken for ours."""
     taken = fresh_redis().port
     with pytest.raises(RedisServerError, match="already in use") as caught:

@@ -19,16 +19,16 @@ def doctor(
     port: Annotated[int, typer.Option(help="TCP port of the API.")] = 8000,
 ) -> None:
     """Checks Python, torch, device, Redis, disk, checkpoint, recipes and port; exit code 1 when one fails."""
-    from services.cli.local.checks import Level, run_checks
+    from services.cli.local.checks import CheckLevel, run_checks
 
     failed = []
     for check in run_checks(UP_DIRECTORY, recipes, checkpoint, device, port):
         style = STYLES[check.level]
         output.print(f"[{style}]{check.level:5}[/{style}]{check.name:11}", end="")
         say(output, check.found)
-        if check.level is not Level.OK:
+        if check.level is not CheckLevel.OK:
             say(output, f"{'':16}hint: {check.hint}")
-        if check.level is Level.FAIL:
+        if check.level is CheckLevel.FAIL:
             failed.append(check.name)
     if failed:
         raise ChecksFailed(

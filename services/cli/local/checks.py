@@ -20,7 +20,7 @@ TOO_LITTLE_DISK_GB = 1.0
 VERSION_SECONDS = 10.0
 
 
-class Level(StrEnum):
+class CheckLevel(StrEnum):
     """How a check ended; only FAIL stops work."""
 
     OK = "ok"
@@ -33,7 +33,7 @@ class Check:
     """One thing that was looked at, what was found, and what to do about it."""
 
     name: str
-    level: Level
+    level: CheckLevel
     found: str
     hint: str = ""
 
@@ -54,7 +54,7 @@ def run_checks(
 
 def check_python() -> Check:
     """The interpreter is new enough."""
-    level = Level.OK if sys.version_info >= OLDEST_PYTHON else Level.FAIL
+    level = CheckLevel.OK if sys.version_info >= OLDEST_PYTHON else CheckLevel.FAIL
     return Check("Python", level, platform.python_version(), "install Python 3.11 or newer")
 
 
@@ -64,8 +64,8 @@ def check_torch() -> Check:
     try:
         version = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
-        return Check("torch", Level.FAIL, "not installed", install)
-    level = Level.OK if version.split("+")[0] == TORCH_VERSION else Level.WARN
+        return Check("torch", CheckLevel.FAIL, "not installed", install)
+    level = CheckLevel.OK if version.split("+")[0] == TORCH_VERSION else CheckLevel.WARN
     return Check("torch", level, version, install)
 
 
@@ -76,11 +76,11 @@ def check_redis() -> Check:
     try:
         binary = find_redis_server()
     except RedisServerError as error:
-        return Check("Redis", Level.FAIL, str(error), error.hint)
+        return Check("Redis", CheckLevel.FAIL, str(error), error.hint)
     answered = subprocess.run(
         [binary, "--version"], capture_output=True, text=True, check=False, timeout=VERSION_SECONDS
     )
-    level = Level.OK if answered.returncode == 0 else Level.FAIL
+    level = CheckLevel.OK if answered.returncode == 0 else CheckLevel.FAIL
     words = answered.stdout.split(" sha=")[0].strip() or f"exit code {answered.returncode}"
     return Check(
         "Redis", level, f"{binary}: {words}", "install redis-server, or set REDIS_SERVER to another binary"
@@ -92,7 +92,11 @@ def check_disk(directory: Path) -> Check:
     existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
     free_gb = shutil.disk_usage(existing).free / 1e9
     level = (
-        Level.FAIL if free_gb < TOO_LITTLE_DISK_GB else Level.WARN if free_gb < LITTLE_DISK_GB else Level.OK
+        CheckLevel.FAIL
+        if free_gb < TOO_LITTLE_DISK_GB
+        else CheckLevel.WARN
+        if free_gb < LITTLE_DISK_GB
+        else CheckLevel.OK
     )
     return Check("disk", level, f"{free_gb:.1f} GB free at {existing}", f"free {LITTLE_DISK_GB:.0f} GB there")
 
@@ -106,11 +110,11 @@ def check_port(port: int) -> Check:
         except OSError as error:
             return Check(
                 "port",
-                Level.WARN,
+                CheckLevel.WARN,
                 f"{port}: {error.strerror}",
                 "`lynceus status` shows whether it is ours; else --port",
             )
-    return Check("port", Level.OK, f"{port} is free")
+    return Check("port", CheckLevel.OK, f"{port} is free")
 
 
 def check_recipes(recipes_dir: Path) -> Check:
@@ -121,8 +125,8 @@ def check_recipes(recipes_dir: Path) -> Check:
         names = sorted(recipe.recipe_id for recipe in RecipeBook(recipes_dir).recipes)
     except LynceusError as error:
         wrong = "; ".join(f"{e.file}:{e.line} {e.field}: {e.detail}" for e in error.errors) or error.detail
-        return Check("recipes", Level.FAIL, wrong, error.hint or "correct the recipe")
-    return Check("recipes", Level.OK, f"{', '.join(names)} in {recipes_dir}")
+        return Check("recipes", CheckLevel.FAIL, wrong, error.hint or "correct the recipe")
+    return Check("recipes", CheckLevel.OK, f"{', '.join(names)} in {recipes_dir}")
 
 
 def check_device(device: str) -> Check:
@@ -156,6 +160,6 @@ def _of_engine(name: str, look: Callable[[], str]) -> Check:
     from engine import EngineError
 
     try:
-        return Check(name, Level.OK, look())
+        return Check(name, CheckLevel.OK, look())
     except EngineError as error:
-        return Check(name, Level.FAIL, error.detail, error.hint)
+        return Check(name, CheckLevel.FAIL, error.detail, error.hint)

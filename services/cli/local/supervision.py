@@ -9,7 +9,7 @@ from rich.status import Status
 from services.cli.client import ApiClient
 from services.cli.console import say
 from services.cli.errors import ApiRefused, ApiUnreachable, InputInvalid
-from services.cli.local.checks import Level, check_port
+from services.cli.local.checks import CheckLevel, check_port
 from services.cli.local.folder_lock import claimed
 from services.cli.local.processes import Service, Supervisor, interruptible, log_tail
 from services.cli.local.readiness import wait_until_ready
@@ -42,7 +42,7 @@ def run_plant(options: StackOptions, console: Console) -> None:
 
 def _require_usable(options: StackOptions) -> None:
     port = check_port(options.port)
-    if port.level is not Level.OK:
+    if port.level is not CheckLevel.OK:
         raise InputInvalid(
             f"port {port.found}", hint="stop what listens there, or choose another with --port"
         )

@@ -13,7 +13,7 @@ from schemas.problem import FieldError
 
 Location: TypeAlias = tuple[int | str, ...]
 
-_MENDS = {
+_HINTS = {
     "string_type": "write text in quotes: YAML reads a bare yes, no, on, off or number as something else",
     "string_pattern_mismatch": "use letters, digits and . _ : - only, beginning with a letter or digit",
     "model_type": "indent the fields below this name, as `name: value` lines",
@@ -79,7 +79,7 @@ def field_error(path: Path, root: yaml.Node, error: ErrorDetails, known: Sequenc
         file=str(path),
         line=line,
         detail=error["msg"].removeprefix("Value error, "),
-        hint=_mend(location, kind, error, known),
+        hint=_hint(location, kind, error, known),
     )
 
 
@@ -91,7 +91,7 @@ def value_error(path: Path, root: yaml.Node, location: Location, detail: str, hi
     )
 
 
-def _mend(location: Location, kind: str, error: ErrorDetails, known: Sequence[str]) -> str:
+def _hint(location: Location, kind: str, error: ErrorDetails, known: Sequence[str]) -> str:
     name = str(location[-1]) if location else ""
     if kind == "missing":
         return f"add a line `{name}: …` here"
@@ -100,7 +100,7 @@ def _mend(location: Location, kind: str, error: ErrorDetails, known: Sequence[st
         return f"write {near[0]!r}, or remove the line" if near else "remove the line"
     if kind in {"literal_error", "enum"}:
         return f"write one of {error['ctx']['expected']}"
-    return _MENDS.get(kind, error["msg"].removeprefix("Value error, "))
+    return _HINTS.get(kind, error["msg"].removeprefix("Value error, "))
 
 
 def _children(node: yaml.Node) -> Iterator[tuple[int | str, yaml.Node | None, yaml.Node]]:
