@@ -15,7 +15,7 @@ from services.infra.process.errors import StoreError
 from services.infra.process.names import WORK_TASK, Queue
 from services.infra.process.settings import WorkerSettings
 from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger import Ledger, RedisLedger
+from services.infra.stores.ledger import Ledger, Presence, RedisLedger
 from services.infra.stores.wake_up import WakeUp
 from worker.app import Ticker, create_app, serve
 from worker.context import WorkerContext
@@ -59,8 +59,10 @@ def serve_with(engine: Engine, settings: WorkerSettings, name: str) -> int:
     context = _context(engine, settings, name)
     work_loop = WorkLoop(context)
     register_work(app, work_loop, context.progress)
+    presence = Presence(settings.ledger_url, name)
     ticker = Ticker(
         [
+            presence.show,
             lambda: context.ledger.heartbeat(look(context, settings.longest_step_seconds)),
             lambda: _wake_again(context),
         ]
@@ -69,6 +71,7 @@ def serve_with(engine: Engine, settings: WorkerSettings, name: str) -> int:
     with suppress(StoreError):
         # The engine may be at work on what no run of the loop will come back to.
         work_loop.requeue()
+        presence.withdraw()
     if context.hung.is_set():
         # Neither the engine's thread nor what its libraries do at exit can be waited for.
         os._exit(code)

@@ -15,7 +15,7 @@ from services.infra.process.names import RESULTS_QUEUE, RESULTS_TASK, SUBMIT_TAS
 from services.infra.process.settings import ResultWriterSettings
 from services.infra.stores.archive import Archive
 from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger import RedisLedger
+from services.infra.stores.ledger import Presence, RedisLedger
 from services.infra.stores.results import SqlResults
 from services.infra.stores.wake_up import WakeUp
 from worker.app import Ticker, create_app, serve
@@ -49,7 +49,8 @@ def run_result_writer(settings: ResultWriterSettings, name: str) -> int:
     wake_up = ResultsWakeUp(app)
     register_results(app, result_writer, wake_up)
     register_submit(app, Submission(ledger, frames, WakeUp(settings.ledger_url), recipes))
-    ticker = Ticker([lambda: ledger.heartbeat(progress.heartbeat()), wake_up.send])
+    presence = Presence(settings.ledger_url, name)
+    ticker = Ticker([presence.show, lambda: ledger.heartbeat(progress.heartbeat()), wake_up.send])
     return serve(app, [RESULTS_QUEUE], name, ticker, threading.Event())
 
 

@@ -134,6 +134,25 @@ def test_workers_are_killed_and_redis_restarts_and_each_part_ends_once(
     assert [letter.result_id for letter in plant.ledger.dead_letters(10)] == ["killer"]
 
 
+def test_what_a_killed_worker_held_is_taken_over_long_before_its_lease_ends(
+    site: Site, wait_until: WaitUntil
+) -> None:
+    """The ledger knows that the process is gone, so that the next worker need not wait for the lease."""
+    plant = site.plant
+    site.environment["LYNCEUS_LEASE_MS"] = "3600000"
+    for number in range(3):
+        plant.submit(f"part-{number}", GOOD, Trait.HANGING if number == 2 else Trait.HARMLESS)
+    plant.submit("killer", GOOD, Trait.KILLER)
+    with site.worker(1) as worker:
+        wait_until(lambda: worker.poll() is not None, PATIENCE)
+    left = plant.ledger.waiting(Queue.INSPECT)
+    assert left >= 2
+    ledger = RedisLedger(site.ledger_server.url, lease_ms=3_600_000)
+    taken = wait_until(lambda: ledger.read(Queue.INSPECT, "next-worker", 10))
+    assert len(taken) == left
+    assert {entry.deliveries for entry in taken} == {2}
+
+
 def test_a_worker_survives_redis_and_stops_cleanly(site: Site, wait_until: WaitUntil) -> None:
     """Redis is killed and restarted under an idle worker, which goes on by itself; SIGTERM ends it with 0."""
     plant = site.plant

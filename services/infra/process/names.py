@@ -26,6 +26,7 @@ DEAD_STREAM = "lynceus:dead"
 HEARTBEATS_HASH = "lynceus:heartbeats"
 CAMERAS_HASH = "lynceus:cameras"
 COUNTERS_HASH = "lynceus:counters"
+SERVER_HASH = "lynceus:server"
 
 
 def queue_stream(queue: Queue) -> str:
@@ -41,6 +42,11 @@ def job_key(result_id: str) -> str:
 def frame_key(result_id: str) -> str:
     """The encoded image of one job, in the frames Redis."""
     return f"lynceus:frame:{result_id}"
+
+
+def presence_key(consumer: str) -> str:
+    """The moment at which a consumer's process last showed that it lives, and the channel it listens to."""
+    return f"lynceus:present:{consumer}"
 
 
 def wake_up_key(queue: Queue) -> str:

@@ -19,6 +19,7 @@ from services.infra.stores.ledger.port import (
     ResultEntry,
     Stage,
 )
+from services.infra.stores.ledger.presence import Presence
 from services.infra.stores.ledger.redis_ledger import RedisLedger
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "JobState",
     "Ledger",
     "MemoryLedger",
+    "Presence",
     "Queue",
     "RedisLedger",
     "ResultEntry",

@@ -197,7 +197,7 @@ class Ledger(Protocol):
         ...
 
     def read(self, queue: Queue, consumer: str, count: int) -> list[Entry]:
-        """Up to `count` jobs, at once: first those whose consumer gave no heartbeat, then new ones.
+        """Up to `count` jobs, at once: those requeued, those of a lost or silent consumer, then new ones.
 
         An entry that cannot be parsed goes to the dead letters and is not returned.
         """

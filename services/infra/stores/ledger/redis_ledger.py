@@ -34,6 +34,7 @@ from services.infra.stores.ledger.port import (
     Stage,
     stage_before_dead_letter,
 )
+from services.infra.stores.ledger.presence import RETURN_MS, STALE_MS
 from services.infra.stores.redis_client import connect, script_text, typed_errors
 
 ENTRIES_KEPT = 10_000
@@ -266,9 +267,9 @@ class RedisLedger(RedisBoard):
         if stream not in self._retired:
             self._run("retire", [stream], [group, CONSUMER_KEPT_MS])
             self._retired.add(stream)
-        for entry_id, deliveries, flat in self._run(
-            "read", [stream], [group, consumer, count, self._lease_ms]
-        ):
+        arguments: list[str | int] = [group, consumer, count, self._lease_ms, HANDED_BACK_IDLE_MS]
+        arguments += [names.presence_key(""), STALE_MS, RETURN_MS]
+        for entry_id, deliveries, flat in self._run("read", [stream, names.SERVER_HASH], arguments):
             yield entry_id, deliveries, dict(zip(flat[::2], flat[1::2], strict=True))
 
     def _hand_back(self, entries: Sequence[Entry], *, uncounted: int) -> None:
