@@ -27,7 +27,7 @@ REPORT_TOKENS = 1024
 """Reasoning and report together, if the context holds twice that; the report itself needs 130 to 300."""
 
 RETRY_TEMPERATURE = 0.7
-"""Greedy writing would fail a second time in the same way; the seed is the delivery's number."""
+"""Greedy writing would fail a second time in the same way."""
 
 SCHEMA = Diagnosis.model_json_schema()
 
@@ -96,14 +96,15 @@ class Reporting(Work[DiagnosisJob, Completion, DiagnosisReport]):
 
 
 def sampling(deliveries: int, max_model_len: int) -> Sampling:
-    """Greedy the first time; after a report that could not be read, sampled with the delivery as the seed.
+    """As the checkpoint recommends the first time; after a report that could not be read warmer.
 
+    The seed is the delivery's number, so that a report can be written again word for word.
     Half of the context is left to the prompt and its image, and half of the rest to the report itself.
     """
     tokens = min(REPORT_TOKENS, max_model_len // 2)
     return Sampling(
         max_tokens=tokens,
-        temperature=0.0 if deliveries == 1 else RETRY_TEMPERATURE,
+        temperature=None if deliveries == 1 else RETRY_TEMPERATURE,
         seed=deliveries,
         reasoning_max_tokens=tokens // 2,
     )

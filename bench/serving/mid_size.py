@@ -15,7 +15,8 @@ from typing import Any
 
 from bench.full_size import layout as full_size_layout
 from bench.host import print_host
-from engine.model.tensors import MANIFEST, read_json
+from engine.model.files import read_json
+from engine.model.tensors import MANIFEST
 
 STARTER = Path(__file__).parent.parent / "models" / "starter"
 WORDS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")

@@ -16,9 +16,10 @@ from torch import Tensor
 from engine import Prompt
 from engine.model.checkpoint import placed
 from engine.model.config import ModelConfig
+from engine.model.files import read_json
 from engine.model.names import pieces_of, stack_name
 from engine.model.network import ErnieVL
-from engine.model.tensors import MANIFEST, StoredTensors, read_json
+from engine.model.tensors import MANIFEST, StoredTensors
 from engine.serving.prompts import EncodedPrompt, PromptEncoder
 
 WEIGHTS = "model.safetensors"

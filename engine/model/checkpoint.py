@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from engine.errors import CheckpointInvalid
 from engine.model.config import ModelConfig
+from engine.model.files import read_json
 from engine.model.formats import Format, encoded
 from engine.model.mixture import fuse
 from engine.model.names import Piece, pieces_of, stack_name
 from engine.model.network import ErnieVL
 from engine.model.placement import place
-from engine.model.tensors import LISTED, MANIFEST, MANIFEST_VERSION, Manifest, StoredTensors, read_json
+from engine.model.tensors import LISTED, MANIFEST, MANIFEST_VERSION, Manifest, StoredTensors
 from engine.process import bring_in
 
 Progress = Callable[[int, int], None]

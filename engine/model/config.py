@@ -4,13 +4,17 @@ Two spellings exist: the nested one of transformers (`text_config`, `vision_conf
 released repositories. Both become the same `ModelConfig`.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import CheckpointInvalid
+from engine.model.foreign import refuse_quantized
 
 Json = Mapping[str, Any]
+
+USE_THE_RELEASED = "use the config.json that came with the weights"
 
 RELEASED_IMAGE_TOKEN_ID = 100295
 RELEASED_IMAGE_START_TOKEN_ID = 101304
@@ -79,7 +83,11 @@ class ModelConfig:
 
     @staticmethod
     def from_json(raw: Json) -> "ModelConfig":
-        """Read either spelling of config.json; CheckpointInvalid names a field that is missing or wrong."""
+        """Read either spelling of config.json.
+
+        CheckpointInvalid names a field that is missing or wrong, and a quantization that is not ours.
+        """
+        refuse_quantized(raw)
         try:
             text = raw.get("text_config", raw)
             return ModelConfig(
@@ -90,16 +98,20 @@ class ModelConfig:
                 image_end_token_id=raw.get("image_end_token_id", RELEASED_IMAGE_END_TOKEN_ID),
             )
         except KeyError as missing:
+            raise CheckpointInvalid(f"config.json lacks the field {missing}", USE_THE_RELEASED) from missing
+        except (TypeError, ValueError, AttributeError) as misfit:
             raise CheckpointInvalid(
-                f"config.json lacks the field {missing}", "use the config.json that came with the weights"
-            ) from missing
+                f"config.json has a value of an unexpected form: {misfit}", USE_THE_RELEASED
+            ) from misfit
 
 
 def _text_config(text: Json, raw: Json) -> TextConfig:
     hidden, heads = text["hidden_size"], text["num_attention_heads"]
     head_dim = text.get("head_dim") or hidden // heads
-    rope = text.get("rope_parameters") or {}
-    text_expert_size, vision_expert_size = text["moe_intermediate_size"]
+    rope = _rope_parameters(text.get("rope_parameters"))
+    text_expert_size, vision_expert_size = _by_modality(
+        "moe_intermediate_size", text["moe_intermediate_size"]
+    )
     if text.get("use_bias"):
         raise CheckpointInvalid("config.json: use_bias is true", "only networks without biases are supported")
     return TextConfig(
@@ -125,6 +137,25 @@ def _text_config(text: Json, raw: Json) -> TextConfig:
     )
 
 
+def _rope_parameters(value: str | Json | None) -> Json:
+    """The table of rope parameters; some files hold it as a JSON text, or only the name of the kind."""
+    if isinstance(value, str):
+        value = json.loads(value) if value.lstrip().startswith("{") else {"rope_type": value}
+    kind = (value or {}).get("rope_type") or "default"
+    if kind != "default":
+        raise CheckpointInvalid(f"config.json: rope_parameters are of the kind {kind!r}", USE_THE_RELEASED)
+    return value or {}
+
+
+def _by_modality(name: str, value: int | list[int]) -> tuple[int, int]:
+    """The values for text and for vision; a third one, for both together, is not used by this network."""
+    if isinstance(value, int):
+        return value, value
+    if len(value) not in (2, 3):
+        raise CheckpointInvalid(f"config.json: {name} is {value}", "one value for text, one for vision")
+    return value[0], value[1]
+
+
 def _rope_section(text: Json, rope: Json, head_dim: int) -> tuple[int, int, int]:
     pairs = head_dim // 2
     time = text.get("freq_allocation", 20)
@@ -148,14 +179,12 @@ def _sparse_layers(text: Json) -> tuple[bool, ...]:
 
 
 def _experts_per_modality(count: int | list[int]) -> int:
-    if isinstance(count, list):
-        text, vision = count
-        if text != vision:
-            raise CheckpointInvalid(
-                f"config.json: moe_num_experts {count} differ", "both modalities need as many experts"
-            )
-        return int(text)
-    return count
+    text, vision = _by_modality("moe_num_experts", count)
+    if text != vision:
+        raise CheckpointInvalid(
+            f"config.json: moe_num_experts {count} differ", "both modalities need as many experts"
+        )
+    return text
 
 
 def _first(value: int | list[int]) -> int:

@@ -4,8 +4,10 @@ H, W image sides in pixels, N patches
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +15,9 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
-from engine.errors import ImageInvalid
+from engine.errors import CheckpointInvalid, ImageInvalid
+from engine.model.files import read_json
 from engine.model.rope import Grid
-from engine.model.tensors import read_json
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -39,20 +41,30 @@ class ImageProcessor:
 
     @staticmethod
     def from_checkpoint(directory: Path) -> "ImageProcessor":
-        """Read `preprocessor_config.json`, or take the released values where the checkpoint has none."""
-        path = directory / "preprocessor_config.json"
-        if not path.exists():
-            return ImageProcessor()
-        raw = read_json(path)
+        """Read the checkpoint's settings, or take the released values where it has none.
+
+        They stand in `preprocessor_config.json`, or in `processor_config.json` under `image_processor`; the
+        areas as `min_pixels` and `max_pixels`, or as `shortest_edge` and `longest_edge` of `size`. Raises
+        CheckpointInvalid for values that no image could be resized by.
+        """
+        raw = _settings(directory)
         size = raw.get("size") or {}
-        return ImageProcessor(
-            patch=raw.get("patch_size", 14),
-            merge=raw.get("merge_size", 2),
-            min_area=raw.get("min_pixels") or size.get("shortest_edge", SMALLEST_AREA),
-            max_area=raw.get("max_pixels") or size.get("longest_edge", LARGEST_AREA),
-            mean=tuple(raw.get("image_mean", CLIP_MEAN)),
-            std=tuple(raw.get("image_std", CLIP_STD)),
+        processor = ImageProcessor(
+            patch=raw.get("patch_size") or 14,
+            merge=raw.get("merge_size") or 2,
+            min_area=raw.get("min_pixels") or size.get("shortest_edge") or SMALLEST_AREA,
+            max_area=raw.get("max_pixels") or size.get("longest_edge") or LARGEST_AREA,
+            mean=tuple(raw.get("image_mean") or CLIP_MEAN),
+            std=tuple(raw.get("image_std") or CLIP_STD),
         )
+        block = (processor.patch * processor.merge) ** 2
+        if not block <= processor.min_area <= processor.max_area:
+            raise CheckpointInvalid(
+                f"images of {processor.min_area} to {processor.max_area} pixels cannot be cut into blocks of "
+                f"{block}",
+                "take the preprocessor_config.json that came with the weights",
+            )
+        return processor
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width after resizing: multiples of a merge block, area within bounds, aspect kept.
@@ -102,6 +114,16 @@ class ImageProcessor:
         )
         flat = cut.transpose(0, 3, 1, 4, 6, 2, 5).reshape(rows * columns, -1)
         return torch.from_numpy(np.ascontiguousarray(flat)), (1, rows, columns)
+
+
+def _settings(directory: Path) -> Mapping[str, Any]:
+    for name, key in (("preprocessor_config.json", None), ("processor_config.json", "image_processor")):
+        if (directory / name).exists():
+            raw = read_json(directory / name)
+            found = raw if key is None else raw.get(key)
+            if found is not None:
+                return found
+    return {}
 
 
 def _check(pixels: Pixels) -> None:

@@ -1,8 +1,8 @@
-"""The stored tensors of a checkpoint directory, whichever of the two layouts it has.
+"""The stored tensors of a checkpoint directory, whichever layout it has.
 
-Released layout: `model.safetensors`, or shards with `model.safetensors.index.json`. Our own layout has the
-same names in the same files, except that the experts of a layer are stacked, and a `lynceus.json` that gives
-the format of each weight which is not stored plainly.
+Released layout: `model.safetensors`, or shards with `model.safetensors.index.json`; `engine.model.layouts`
+knows others that differ in names. Our own layout has the same names in the same files, except that the experts
+of a layer are stacked, and a `lynceus.json` that gives the format of each weight which is not stored plainly.
 """
 
 import hashlib
@@ -17,15 +17,29 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from engine.errors import CheckpointInvalid
+from engine.model.config import ModelConfig
+from engine.model.files import COPY_AGAIN, read_json
+from engine.model.foreign import TAKE_PLAIN, packed_layout, refuse_quantized_tensors
 from engine.model.formats import Format, Part, decoded, parts_of
+from engine.model.layouts import layout_of, views
 from engine.quant import layout
 
 MANIFEST = "lynceus.json"
 INDEX = "model.safetensors.index.json"
 MANIFEST_VERSION = 1
-VISION_PREFIXES = ("model.vision_model.", "vision_model.")
-COPY_AGAIN = "copy the checkpoint again, whole"
 QUANTIZE_AGAIN = "quantize the released checkpoint again with this version of Lynceus"
+
+IDENTIFYING = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "spm.model",
+    "ernie_token_100k.model",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+"""Files beside the configuration that a checkpoint may have, and that its digest covers."""
 
 LISTED = 20
 """How many tensors an error names."""
@@ -85,49 +99,48 @@ def _expect(path: Path, content: Mapping[str, Any], name: str, known: tuple[int,
         )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file of the checkpoint; CheckpointInvalid if it is missing or damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as missing:
-        raise CheckpointInvalid(f"{path} is missing", COPY_AGAIN) from missing
-    except (json.JSONDecodeError, UnicodeDecodeError) as damage:
-        raise CheckpointInvalid(f"{path} is not JSON: {damage}", COPY_AGAIN) from damage
-    if not isinstance(content, dict):
-        raise CheckpointInvalid(f"{path} does not hold a JSON object", COPY_AGAIN)
-    return content
-
-
 class StoredTensors:
-    """Reads weights one by one by their name; the vision tower's two prefixes are one."""
+    """Reads weights one by one by their released names, whatever the layout calls them."""
 
     def __init__(self, directory: Path) -> None:
+        """Open the files; CheckpointInvalid for missing or damaged ones, and a layout that is not read."""
         self.files = weight_files(directory)
         self.manifest = Manifest.read(directory)
         self._handles = {path: _open(path) for path in self.files}
-        self._places = {
-            _canonical(key): (path, key)
+        self._paths = {
+            key: path
             for path, handle in self._handles.items()
             for key in handle.keys()  # noqa: SIM118 - not a dict
         }
+        if not self.manifest.formats:
+            refuse_quantized_tensors(self._paths)
+        self._shapes = {key: tuple(self._header(key).get_shape()) for key in self._paths}
+        self.layout = layout_of(self._shapes)
+        self._views = views(self._shapes, lambda: ModelConfig.from_json(read_json(directory / "config.json")))
 
     @property
     def names(self) -> set[str]:
-        """Names of all stored tensors; a compressed weight has several."""
-        return set(self._places)
+        """Released names of all tensors; a compressed weight has several."""
+        return set(self._views)
 
     def format_of(self, name: str) -> Format:
         """How the weight is stored."""
         return self.manifest.formats.get(name, Format.PLAIN)
 
-    def part(self, key: str) -> Tensor:
-        """A stored tensor as it is, in memory that the file backs."""
-        path, stored = self._places[key]
+    def part(self, name: str) -> Tensor:
+        """A tensor as it is, where it is stored whole in memory that the file backs."""
+        return self._views[name].of(self._stored)
+
+    def _stored(self, key: str) -> Tensor:
+        path = self._paths[key]
         try:
-            tensor: Tensor = self._handles[path].get_tensor(stored)
+            tensor: Tensor = self._handles[path].get_tensor(key)
         except SafetensorError as damage:
-            raise CheckpointInvalid(f"{path.name}: cannot read {stored}: {damage}", COPY_AGAIN) from damage
+            raise CheckpointInvalid(f"{path.name}: cannot read {key}: {damage}", COPY_AGAIN) from damage
         return tensor
+
+    def _header(self, key: str) -> Any:  # noqa: ANN401 - as _open
+        return self._handles[self._paths[key]].get_slice(key)
 
     def parts(self, name: str, shape: tuple[int, ...]) -> dict[str, Tensor]:
         """All parts of a weight of that shape, by suffix."""
@@ -153,30 +166,27 @@ class StoredTensors:
             *(fault for key in sorted(parts.keys() & self.names) if (fault := self._misfit(key, parts[key]))),
         ]
 
-    def _misfit(self, key: str, part: Part) -> str | None:
-        path, stored = self._places[key]
-        header = self._handles[path].get_slice(stored)
-        shape, dtype = tuple(header.get_shape()), DTYPES.get(header.get_dtype())
+    def _misfit(self, name: str, part: Part) -> str | None:
+        view = self._views[name]
+        absent = [key for key in view.keys if key not in self._shapes]
+        if absent:
+            return f"missing {', '.join(absent)}, a half of {name}"
+        shape, stored = view.shape(self._shapes), self._header(view.keys[0]).get_dtype()
         if shape != part.shape:
-            return f"misshapen {key}: {list(shape)} instead of {list(part.shape)}"
+            return f"misshapen {name}: {list(shape)} instead of {list(part.shape)}"
+        dtype = DTYPES.get(stored)
         fits = dtype == part.dtype or (part.dtype is None and dtype is not None and dtype.is_floating_point)
-        return None if fits else f"mistyped {key}: {header.get_dtype()} instead of {part.dtype or 'a float'}"
+        return None if fits else f"mistyped {name}: {stored} instead of {part.dtype or 'a float'}"
 
 
 def digest_of(directory: Path) -> str:
-    """SHA-256 over the weights, configuration and tokenizer: what identifies the model to an auditor."""
+    """SHA-256 over the weights and all that shapes an answer: what identifies the model to an auditor."""
     total = hashlib.sha256()
-    named = [
-        directory / name for name in ("config.json", "tokenizer.json", "tokenizer_config.json", MANIFEST)
-    ]
+    named = [directory / name for name in ("config.json", *IDENTIFYING, MANIFEST)]
     for path in [*weight_files(directory), *(path for path in named if path.exists())]:
         with path.open("rb") as file:
             total.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
-
-
-def _canonical(key: str) -> str:
-    return key.removeprefix("model.") if key.startswith(VISION_PREFIXES[0]) else key
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -187,6 +197,8 @@ def weight_files(directory: Path) -> list[Path]:
         paths = [directory / name for name in names]
     else:
         paths = [directory / "model.safetensors"]
+        if not paths[0].exists() and (layout := packed_layout(directory)) is not None:
+            raise CheckpointInvalid(f"the weights in {directory} are in {layout}", TAKE_PLAIN)
     for path in paths:
         if not path.exists():
             raise CheckpointInvalid(f"{path} is missing", COPY_AGAIN)

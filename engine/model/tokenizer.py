@@ -2,36 +2,32 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import tokenizers
 
 from engine.errors import CheckpointInvalid, PromptInvalid
-from engine.model.tensors import read_json
-
-ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "cls_token", "sep_token", "mask_token")
-THINK_START, THINK_END = "<think>", "</think>"
-GET_TOKENIZER_JSON = (
-    "the revision of the checkpoint for transformers ships tokenizer.json: put it beside the weights, or "
-    "convert tokenizer.model with transformers: AutoTokenizer.from_pretrained(old).save_pretrained(new)"
-)
+from engine.model.files import read_json
+from engine.model.generation import GenerationDefaults
+from engine.model.template import THINK_END, THINK_START
+from engine.model.tokenizer_files import ROLES, SETTINGS_FILE, open_tokenizer, token_name, tokenizer_file
 
 
 class Tokenizer:
     """The vocabulary of one checkpoint; special tokens are looked up by their names."""
 
     def __init__(self, directory: Path) -> None:
-        """Read `tokenizer.json` and `tokenizer_config.json`; raises CheckpointInvalid."""
-        self._tokenizer = _open(directory / "tokenizer.json")
-        self.settings = read_json(directory / "tokenizer_config.json")
+        """Read the tokenizer and `tokenizer_config.json`; raises CheckpointInvalid."""
+        settings = read_json(directory / SETTINGS_FILE)
+        self.file = tokenizer_file(directory).name
+        self._tokenizer = open_tokenizer(directory)
         self.control = _control_tokens(self._tokenizer)
-        self.named = {role: _content(self.settings[role]) for role in ROLES if self.settings.get(role)}
+        self.named = {role: token_name(settings[role]) for role in ROLES if settings.get(role)}
         if "eos_token" not in self.named:
             raise CheckpointInvalid(
                 "tokenizer_config.json names no eos_token", "add the checkpoint's eos_token"
             )
         self.eos_id = self.id_of(self.named["eos_token"])
-        self.stop_ids = frozenset({self.eos_id, *_generation_stops(directory / "generation_config.json")})
+        self.stop_ids = frozenset({self.eos_id, *GenerationDefaults.from_checkpoint(directory).stops})
         self.thinks = {THINK_START, THINK_END} <= set(self.control.values())
 
     def id_of(self, token: str) -> int:
@@ -39,7 +35,7 @@ class Tokenizer:
         found = self._tokenizer.token_to_id(token)
         if found is None:
             raise CheckpointInvalid(
-                f"tokenizer.json has no token {token!r}", "take the tokenizer that came with the weights"
+                f"{self.file} has no token {token!r}", "take the tokenizer that came with the weights"
             )
         return found
 
@@ -73,30 +69,8 @@ class Tokenizer:
         return self._tokenizer.to_str()
 
 
-def _open(path: Path) -> tokenizers.Tokenizer:
-    if not path.exists():
-        raise CheckpointInvalid(f"{path} is missing", GET_TOKENIZER_JSON)
-    read_json(path)
-    try:
-        return tokenizers.Tokenizer.from_file(str(path))
-    except Exception as damage:  # tokenizers raises nothing narrower
-        raise CheckpointInvalid(f"{path} is no tokenizer: {damage}", GET_TOKENIZER_JSON) from damage
-
-
 def _control_tokens(tokenizer: tokenizers.Tokenizer) -> dict[int, str]:
     """Ids and names of the tokens that are no text: the special ones, and the marks of thinking."""
     added = tokenizer.get_added_tokens_decoder().items()
     thinking = (THINK_START, THINK_END)
     return {number: token.content for number, token in added if token.special or token.content in thinking}
-
-
-def _content(token: Any) -> str:  # noqa: ANN401 - a name, or an object that holds it
-    return str(token["content"] if isinstance(token, dict) else token)
-
-
-def _generation_stops(path: Path) -> list[int]:
-    """The checkpoint's further end tokens, if it names any."""
-    stops = read_json(path).get("eos_token_id") if path.exists() else None
-    if stops is None:
-        return []
-    return [int(stop) for stop in stops] if isinstance(stops, list) else [int(stops)]

@@ -14,8 +14,9 @@ from engine.errors import EngineError
 from engine.model.cache import KVPool
 from engine.model.checkpoint import load
 from engine.model.config import ModelConfig
+from engine.model.generation import GenerationDefaults
+from engine.model.template import THINK_END
 from engine.model.tensors import digest_of
-from engine.model.tokenizer import THINK_END
 from engine.process import keep_memory
 from engine.serving.blocks import Blocks
 from engine.serving.choices import ChoiceTrie, choice_trie
@@ -41,6 +42,7 @@ from engine.serving.requests import (
     Sampling,
     Scores,
 )
+from engine.serving.sampler import completed
 from engine.serving.text import TextDecoder
 
 Result = TypeVar("Result")
@@ -72,6 +74,7 @@ class Engine:
         self._tokenizer = self._encoder.tokenizer
         self._guide = guide_of(self._tokenizer, text.vocab_size)
         self._grammars = GrammarBook(self._guide)
+        self._defaults = GenerationDefaults.from_checkpoint(directory)
         self._marks = self._read_marks(network.config)
         self._trie = lru_cache(maxsize=64)(self._build_trie)
         self.info = EngineInfo(
@@ -127,7 +130,9 @@ class Engine:
         def prepare() -> WriteJob:
             grammar = None if schema is None else self._grammars.grammar(schema)
             encoded = self._encoder.encode(prompt, thinking, answer_tokens=sampling.max_tokens)
-            writer = Writer(self._decoder, self._marks, sampling, grammar, thinking, on_text)
+            chosen = completed(sampling, self._defaults)
+            prompt_ids = encoded.token_ids.tolist()
+            writer = Writer(self._decoder, self._marks, chosen, grammar, thinking, on_text, prompt_ids)
             return WriteJob(
                 encoded, priority, deadline, received, writer=writer, max_tokens=sampling.max_tokens
             )

@@ -15,12 +15,9 @@ from engine.model.cache import BLOCK_TOKENS
 from engine.model.config import ModelConfig
 from engine.model.images import ImageProcessor, Pixels
 from engine.model.rope import Grid, image_spans, text_positions
-from engine.model.template import IMAGE_MARKS, ChatTemplate
-from engine.model.tokenizer import THINK_END, Tokenizer
+from engine.model.template import IMAGE_MARKS, THINK_END, ChatTemplate
+from engine.model.tokenizer import Tokenizer
 from engine.serving.requests import Image, Prompt
-
-BLANK_LINE = "\n\n"
-"""Between thinking and answer where the template does not show an empty thinking block."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,14 +117,14 @@ class PromptEncoder:
         self.tokenizer = Tokenizer(directory)
         self.max_model_len = max_model_len
         self._is_seen = is_seen
-        self._template = ChatTemplate.from_checkpoint(directory, self.tokenizer.named)
+        self._template = ChatTemplate.from_checkpoint(directory, self.tokenizer.named, self.tokenizer.thinks)
         self._images = ImageProcessor.from_checkpoint(directory)
         self._config = config
         ours, theirs = self.tokenizer.id_of(IMAGE_MARKS[1]), config.image_token_id
         if ours != theirs:
             raise CheckpointInvalid(
-                f"{IMAGE_MARKS[1]} has the id {ours} in tokenizer.json and {theirs} in config.json",
-                "config.json and tokenizer.json must come from the same checkpoint",
+                f"{IMAGE_MARKS[1]} has the id {ours} in {self.tokenizer.file} and {theirs} in config.json",
+                "configuration and tokenizer must come from the same checkpoint",
             )
 
     def encode(self, prompt: Prompt, thinking: bool, answer_tokens: int) -> EncodedPrompt:
@@ -153,9 +150,9 @@ class PromptEncoder:
         return EncodedPrompt.of(token_ids, images, self._config)
 
     def separator(self) -> list[int]:
-        """The ids that the template writes between `</think>` and the answer."""
-        _, closed, tail = self._template.render(["?"], None, thinking=False).rpartition(THINK_END)
-        return self.tokenizer.encode(tail if closed else BLANK_LINE)
+        """The ids that the template writes between `</think>` and the answer, for a model that thinks."""
+        _, _, tail = self._template.render(["?"], None, thinking=False).rpartition(THINK_END)
+        return self.tokenizer.encode(tail)
 
     def _image(self, pixels: Pixels) -> PromptImage:
         grid = self._images.grid(pixels)

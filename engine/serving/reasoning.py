@@ -44,7 +44,9 @@ class Writer:
         grammar: Grammar | None,
         thinking: bool,
         on_text: OnText | None,
+        prompt_ids: Sequence[int] = (),
     ) -> None:
+        """`prompt_ids` are what a penalty for repetition counts beside what is written."""
         self.reasoning = WrittenPart("reasoning", decoder(), on_text)
         self.content = WrittenPart("content", decoder(), on_text)
         self.tokens = 0
@@ -52,7 +54,7 @@ class Writer:
         self._marks = marks
         self._never = torch.tensor(marks.never, dtype=torch.long)
         self._sampling = sampling
-        self._sampler = Sampler(sampling)
+        self._sampler = Sampler(sampling, prompt_ids)
         self._grammar = grammar
         self._thinking = thinking
 

@@ -51,21 +51,33 @@ class Sampling:
     """How to choose tokens, and how many.
 
     A temperature of 0 is greedy. `top_p` keeps the likeliest tokens of that total probability (Holtzman et
-    al. 2020). The same seed gives the same text. `reasoning_max_tokens` closes the reasoning so that the
-    answer gets written; None is 80 % of `max_tokens`. Raises PromptInvalid for values out of range.
+    al. 2020). `repetition_penalty` above 1 makes what prompt and answer hold already less likely (Keskar et
+    al. 2019). None is what the checkpoint recommends. The same seed gives the same text.
+    `reasoning_max_tokens` closes the reasoning so that the answer gets written; None is 80 % of `max_tokens`.
+    Raises PromptInvalid for values out of range.
     """
 
     max_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
+    temperature: float | None = None
+    top_p: float | None = None
     seed: int = 0
     reasoning_max_tokens: int | None = None
+    repetition_penalty: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no model could follow."""
         _require(self.max_tokens >= 1, f"max_tokens is {self.max_tokens}", "ask for at least one token")
-        _require(self.temperature >= 0, f"temperature is {self.temperature}", "use 0 (greedy) or more")
-        _require(0 < self.top_p <= 1, f"top_p is {self.top_p}", "use a share above 0 and at most 1")
+        _require((self.temperature or 0) >= 0, f"temperature is {self.temperature}", "use 0 (greedy) or more")
+        _require(
+            self.top_p is None or 0 < self.top_p <= 1,
+            f"top_p is {self.top_p}",
+            "use a share above 0 and at most 1",
+        )
+        _require(
+            self.repetition_penalty is None or self.repetition_penalty > 0,
+            f"repetition_penalty is {self.repetition_penalty}",
+            "use 1 (none) or a little more",
+        )
         _require(
             0 <= self.reasoning_budget < self.max_tokens,
             f"reasoning_max_tokens is {self.reasoning_max_tokens} of max_tokens {self.max_tokens}",

@@ -20,6 +20,7 @@ from engine import (
 )
 from engine.model.config import ModelConfig
 from engine.model.template import ChatTemplate
+from engine.model.template_files import TemplateSource, find_template
 from engine.model.tokenizer import Tokenizer
 from engine.serving.prompts import PromptEncoder
 from tests.engine.tiny import TEMPLATE, byte_fallback_tokenizer, random_pixels
@@ -36,8 +37,8 @@ def _image(height: int = 56, width: int = 84) -> Image:
     return Image(random_pixels(np.random.default_rng(0), height, width))
 
 
-def _template(source: str = TEMPLATE) -> ChatTemplate:
-    return ChatTemplate(source, {"eos_token": "</s>"})
+def _template(source: str = TEMPLATE, *, thinks: bool = True) -> ChatTemplate:
+    return ChatTemplate(TemplateSource(source, "chat_template.jinja"), {"eos_token": "</s>"}, thinks)
 
 
 def test_thinking_is_switched_by_the_template() -> None:
@@ -111,8 +112,9 @@ def test_a_video_is_refused_with_a_clear_error(engine: Engine) -> None:
 
 def test_a_template_that_loses_an_image_is_refused() -> None:
     """Better no answer than one about half of the pictures."""
-    with pytest.raises(PromptInvalid, match="0 image marks for 1 images"):
-        _template("User: {{ messages[0].content[0].text }}").render(["Inspect.", None], None, thinking=False)
+    first = "{{ messages[0].content[0].text }}<|IMAGE_PLACEHOLDER|>"
+    with pytest.raises(PromptInvalid, match="1 image marks for 2 images"):
+        _template(first).render(["Inspect.", None, None], None, thinking=False)
 
 
 @pytest.mark.parametrize("source", ["{% for %}", "{{ messages.nothing.here }}", "{{ ''.__class__.mro() }}"])
@@ -124,10 +126,9 @@ def test_a_broken_or_prying_template_is_a_fault_of_the_checkpoint(source: str) -
 
 def test_a_template_may_refuse_the_form_of_a_prompt() -> None:
     """Its own words reach the caller."""
+    refusing = "{% if messages|length > 1 %}{{ raise_exception('no system turn, please') }}{% endif %}"
     with pytest.raises(PromptInvalid, match="no system turn, please"):
-        _template("{{ raise_exception('no system turn, please') }}").render(
-            ["?"], "Be brief.", thinking=False
-        )
+        _template(refusing + TEMPLATE).render(["?"], "Be brief.", thinking=False)
 
 
 @pytest.fixture
@@ -138,13 +139,12 @@ def copy(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_missing_tokenizer_says_how_to_get_it(copy: Path) -> None:
-    """The main revision of the released model ships a SentencePiece file instead."""
+def test_a_missing_tokenizer_names_the_files_that_would_do(copy: Path) -> None:
+    """Either of the two kinds."""
     (copy / "tokenizer.json").unlink()
-    with pytest.raises(CheckpointInvalid) as caught:
+    with pytest.raises(CheckpointInvalid, match=r"neither tokenizer\.json nor tokenizer\.model") as caught:
         Tokenizer(copy)
-    assert "tokenizer.json is missing" in caught.value.detail
-    assert "transformers" in caught.value.hint
+    assert "tokenizer.model" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -171,11 +171,11 @@ def test_further_end_tokens_come_from_the_generation_settings(copy: Path) -> Non
 def test_a_chat_template_file_goes_before_the_settings(copy: Path) -> None:
     """Newer checkpoints keep the template in a file of its own; one without any is refused."""
     (copy / "chat_template.jinja").write_text("from the file", encoding="utf-8")
-    assert ChatTemplate.from_checkpoint(copy, {}).render([], None, thinking=False) == "from the file"
+    assert find_template(copy) == TemplateSource("from the file", "chat_template.jinja")
     (copy / "chat_template.jinja").unlink()
     (copy / "tokenizer_config.json").write_text('{"eos_token": "</s>"}', encoding="utf-8")
     with pytest.raises(CheckpointInvalid, match="chat template"):
-        ChatTemplate.from_checkpoint(copy, {})
+        find_template(copy)
 
 
 def test_a_tokenizer_of_another_checkpoint_is_refused(copy: Path) -> None:

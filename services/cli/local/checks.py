@@ -145,7 +145,8 @@ def check_checkpoint(checkpoint: Path) -> Check:
 
     def look() -> str:
         from engine.model.config import ModelConfig
-        from engine.model.tensors import StoredTensors, read_json
+        from engine.model.files import read_json
+        from engine.model.tensors import StoredTensors
 
         ModelConfig.from_json(read_json(checkpoint / "config.json"))
         read_json(checkpoint / "tokenizer.json")

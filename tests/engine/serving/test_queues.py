@@ -4,7 +4,7 @@ from pathlib import Path
 
 from engine import Priority, Prompt
 from engine.model.config import ModelConfig
-from engine.model.tensors import read_json
+from engine.model.files import read_json
 from engine.serving.blocks import Blocks
 from engine.serving.choices import ChoiceTrie
 from engine.serving.jobs import ScoreJob
