@@ -115,10 +115,10 @@ def _text_config(text: Json, raw: Json) -> TextConfig:
     if text.get("use_bias"):
         raise CheckpointInvalid("config.json: use_bias is true", "only networks without biases are supported")
     return TextConfig(
-        vocab_size=text["vocab_size"],
+        vocab_size=int(text["vocab_size"]),
         hidden_size=hidden,
-        intermediate_size=text["intermediate_size"],
-        num_layers=text["num_hidden_layers"],
+        intermediate_size=int(text["intermediate_size"]),
+        num_layers=int(text["num_hidden_layers"]),
         num_heads=heads,
         num_kv_heads=text.get("num_key_value_heads") or heads,
         head_dim=head_dim,

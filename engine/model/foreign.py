@@ -1,6 +1,6 @@
 """Recognizes checkpoints that other programs quantized or packed, and says which they are.
 
-Their tensors have names and meanings of their own; a list of them as missing and surplus would hide the reason.
+Their tensors have names and meanings of their own, so that a list of missing ones would hide the reason.
 """
 
 from collections.abc import Collection, Mapping

@@ -20,6 +20,9 @@ Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
 
+VISION_PREFIX = "model.vision_model."
+
+
 class Layout(StrEnum):
     """Whose names the tensors of a checkpoint have."""
 
@@ -30,7 +33,7 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True)
 class View:
-    """What `index` leaves of each stored tensor of `keys`, one under the other, turned round if `transposed`."""
+    """What `index` leaves of the stored tensors `keys`, one under the other, turned round if `transposed`."""
 
     keys: tuple[str, ...]
     index: tuple[int | slice, ...] = ()
@@ -67,11 +70,8 @@ def views(shapes: Shapes, config: Callable[[], ModelConfig]) -> dict[str, View]:
             return {_top_level_vision(name): View((name,)) for name in shapes}
 
 
-VISION_PREFIX = "model.vision_model."
-
-
 def _top_level_vision(name: str) -> str:
-    """The vision tower stands at the top of the released repositories, transformers writes it under `model`."""
+    """The vision tower stands at the top of the released repositories; transformers puts it under `model`."""
     return name.removeprefix("model.") if name.startswith(VISION_PREFIX) else name
 
 

@@ -14,7 +14,7 @@ JOINED = (PieceKind.NORMAL, PieceKind.UNUSED)
 
 
 def converted(model: SentencePieceModel, added: Mapping[str, int], special: Collection[str]) -> Tokenizer:
-    """A tokenizer with the model's ids, and `added` tokens at theirs, of which those in `special` are no text.
+    """A tokenizer with the model's ids, and `added` tokens at theirs; those in `special` are no text.
 
     The model's own control pieces are special too. A piece that users defined is never joined with others; of
     several characters it is found wherever it stands, as SentencePiece does. Digits are plain pieces.

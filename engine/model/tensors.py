@@ -1,8 +1,8 @@
 """The stored tensors of a checkpoint directory, whichever layout it has.
 
 Released layout: `model.safetensors`, or shards with `model.safetensors.index.json`; `engine.model.layouts`
-knows others that differ in names. Our own layout has the same names in the same files, except that the experts
-of a layer are stacked, and a `lynceus.json` that gives the format of each weight which is not stored plainly.
+knows others that differ in names. Our own layout has the same names in the same files, except that the
+experts of a layer are stacked, and a `lynceus.json` with the format of each weight that is not plain.
 """
 
 import hashlib

@@ -19,8 +19,8 @@ ADDED_FILE = "added_tokens.json"
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "cls_token", "sep_token", "mask_token")
 LISTS = ("additional_special_tokens", "extra_special_tokens")
 COPY_TOKENIZER = (
-    "copy the tokenizer that came with the weights: tokenizer.json, or tokenizer.model with added_tokens.json "
-    "if there is one"
+    "copy the tokenizer that came with the weights: tokenizer.json, or tokenizer.model with its "
+    "added_tokens.json if there is one"
 )
 
 
@@ -61,7 +61,7 @@ def _from_json(path: Path) -> tokenizers.Tokenizer:
 
 @dataclass(frozen=True)
 class _AddedTokens:
-    """The tokens that stand beside a SentencePiece model by their ids, and which of all tokens are no text."""
+    """The ids of tokens that stand beside a SentencePiece model, and which of all tokens are no text."""
 
     ids: Mapping[str, int]
     special: frozenset[str]

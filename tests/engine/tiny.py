@@ -116,8 +116,13 @@ IMAGE_TOKENS = {
 
 def random_model(shape: Shape, seed: int) -> Ernie4_5_VLMoeForConditionalGeneration:
     """A model of transformers in which every weight matters: no bias is zero, no norm is one."""
+    return random_weights(shape.config(), seed)
+
+
+def random_weights(config: Ernie4_5_VLMoeConfig, seed: int) -> Ernie4_5_VLMoeForConditionalGeneration:
+    """The same for a configuration."""
     torch.manual_seed(seed)
-    model = Ernie4_5_VLMoeForConditionalGeneration(shape.config())
+    model = Ernie4_5_VLMoeForConditionalGeneration(config)
     model.train(mode=False)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
