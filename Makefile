@@ -10,7 +10,6 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 COMPILED := CMakeLists.txt engine/quant/layout.py $(wildcard engine/kernels/cpu/*.cpp engine/kernels/cpu/*.h)
 TYPED := $(wildcard schemas engine worker services starter tests bench)
-# bench/gpu/__main__.py is run by itself, on a machine with a GPU.
 # Test processes side by side, each with its own Redis servers; more than the cores only adds waiting.
 JOBS ?= 2
 # One thread per test process: torch would otherwise start as many threads as there are cores in each.

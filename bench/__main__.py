@@ -39,22 +39,22 @@ class Script:
 
 
 SCRIPTS = (
-    Script("roofline"),
-    Script("cuda_resources"),
-    Script("fresh_surfaces"),
-    Script("two_bit_code"),
-    Script("end_to_end", writes="end_to_end"),
-    Script("soak", writes="soak"),
-    Script("serving", writes="serving.json"),
-    Script("serving_parts"),
-    Script("serving_reports"),
-    Script("quantize_full_width", writes="quantize_full_width"),
-    Script("full_size", needs="16 GB of disk and llama.cpp, as its head says"),
-    Script("two_bit_quality", needs=PICTURES),
-    Script("two_bit_windows", needs=PICTURES),
+    Script("gpu.predicted.roofline"),
+    Script("gpu.predicted.resources"),
+    Script("starter.fresh_surfaces"),
+    Script("two_bit.code"),
+    Script("pipeline.end_to_end", writes="end_to_end"),
+    Script("pipeline.soak", writes="soak"),
+    Script("serving.verdicts", writes="serving.json"),
+    Script("serving.parts"),
+    Script("serving.reports"),
+    Script("full_size.quantize", writes="quantize"),
+    Script("full_size.speed", needs="16 GB of disk and llama.cpp, as its head says"),
+    Script("two_bit.quality", needs=PICTURES),
+    Script("two_bit.windows", needs=PICTURES),
     Script("gpu", needs=GPU),
 )
-HELPERS = ("gpu_section", "mid_size", "serving_plot", "soak_gateway")
+HELPERS = ("gpu.section", "pipeline.soak_gateway", "serving.mid_size", "serving.plot")
 """Run by another script, or with what another one wrote."""
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import psutil
 
+ROOT = Path(__file__).resolve().parent.parent
+"""The repository."""
+
 
 def host() -> dict[str, str]:
     """Processor, cores, memory, system, Python, commit and command of this run."""
@@ -37,10 +40,9 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    root = Path(__file__).parent.parent
     asked = subprocess.run(
         ["/usr/bin/env", "git", "describe", "--always", "--dirty"],
-        cwd=root,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

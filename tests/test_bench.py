@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as bench
-from tests.repository import ROOT, python_files
+from tests.repository import ROOT, module_name, python_files
 
 
 def run(monkeypatch: pytest.MonkeyPatch, scripts: tuple[bench.Script, ...], *arguments: str) -> None:
@@ -19,12 +19,12 @@ def run(monkeypatch: pytest.MonkeyPatch, scripts: tuple[bench.Script, ...], *arg
 def test_every_script_is_run_or_named() -> None:
     """A new file with a command line of its own says in the list what it needs."""
     scripts = {
-        path.stem
+        module_name(path).removesuffix(".__main__").removeprefix("bench.")
         for path in python_files("bench")
         if '__name__ == "__main__"' in (ROOT / path).read_text(encoding="utf-8")
     }
     listed = [script.name for script in bench.SCRIPTS] + list(bench.HELPERS)
-    assert sorted(listed) == sorted(scripts - {"__main__"})
+    assert sorted(listed) == sorted(scripts - {"bench"})
 
 
 def test_what_cannot_run_here_is_named_and_the_rest_goes_on(

@@ -1,7 +1,7 @@
 """All that is to be known about a GPU, by one command: do the kernels compute what they should, and how fast.
 
-    python bench/gpu/__main__.py [--device cuda:0] [--out gpu.json] [--minutes 8] [--seed N]
-    python bench/gpu/__main__.py --device cpu --tiny
+    python bench/gpu [--device cuda:0] [--out gpu.json] [--minutes 8] [--seed N]
+    python bench/gpu --device cpu --tiny
 
 Needs Python 3.11 or newer, torch, numpy, safetensors, tokenizers, pillow, cuda-core, cuda-bindings and NVRTC;
 Lynceus need not be installed. Every section is a process of its own with a limit, because a fault in a kernel
@@ -26,7 +26,7 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # started as a path, Python looks here alone
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started as a path, Python looks here alone
 
 from bench.gpu.clock import clock_of
 from bench.gpu.process import ROOT, SECTIONS, Trial, measured
@@ -70,7 +70,7 @@ def _counts(options: argparse.Namespace) -> bool:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        "bench.gpu.__main__", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m bench.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--tiny", action="store_true", help="next to no work, to try the program")

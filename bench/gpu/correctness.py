@@ -5,15 +5,15 @@ exponential is rounded differently from device to device, and an activation on t
 integer.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache, partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
+from bench.gpu.checks import CLOSE, Check, Kind, differing
 from bench.gpu.kernels import ops_of
 from bench.gpu.setting import Part, Setting
 from bench.gpu.targets import WRONG
@@ -26,12 +26,6 @@ from engine.quant.layout import SEGMENT, SPREAD, WINDOW_BITS
 
 Stack = tuple[Tensor, Tensor, Tensor]
 
-CLOSE = 0.02
-"""By how much of the results' spread experts may differ."""
-
-ROUNDINGS = 4
-"""Each expert's result is rounded, and their sum."""
-
 EXPERTS, TOP_K = 8, 2
 TOKENS = (1, 2, 3, 8, 9, 17, 33, 129)
 """Each size that a thread block takes at once, and more than the largest."""
@@ -40,31 +34,6 @@ EXPERT_TOKENS = (1, 2, 3, 8, 20, 100, 200, 700)
 SMALL = 512, 256
 WIDTHS = {"text": (2560, 1536), "vision": (2560, 512)}
 """Hidden and expert sizes of the 28B model."""
-
-
-class Check(NamedTuple):
-    """What came out, what should have, and by which share of its spread the two may differ.
-
-    Numbers of 16 bits may differ by a few of their own roundings as well.
-    """
-
-    what: str
-    found: Tensor
-    expected: Tensor
-    allowed: float = 0.0
-
-
-Kind = Callable[[Setting], Iterator[Check]]
-
-
-def differing(check: Check) -> int:
-    """How many values are further apart than allowed, or no numbers."""
-    found, expected = check.found.detach().cpu().double(), check.expected.detach().cpu().double()
-    assert found.shape == expected.shape, f"{check.what}: {tuple(found.shape)} for {tuple(expected.shape)}"
-    allowed = check.allowed * expected.square().mean().sqrt()
-    if check.found.is_floating_point() and check.found.element_size() == 2:
-        allowed = allowed + ROUNDINGS * torch.finfo(check.found.dtype).eps * expected.abs()
-    return int((~((found - expected).abs() <= allowed)).sum())
 
 
 def counted(kind: Kind, name: str, setting: Setting) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from bench.gpu.correctness import CLOSE, Check
+from bench.gpu.checks import CLOSE, Check
 from bench.gpu.setting import Setting
 from engine.kernels.cuda import experts as mixture
 from engine.kernels.cuda import launches

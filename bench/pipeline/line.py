@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import yaml
 
+from bench.host import ROOT
 from schemas.problem import Problem
 from schemas.verdict import Verdict
 from services.cli.client import ApiClient
@@ -35,7 +36,6 @@ from services.infra.stores.ledger import EventKind, Heartbeat, RedisLedger
 from services.infra.stores.spool import Spool
 from services.infra.stores.wake_up import WakeUp
 
-ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINT = ROOT / "models" / "starter"
 SAMPLES = ROOT / "samples" / "surface"
 RECIPE_ID, REPORTED_ID = "surface", "surface-reported"

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.full_size import layout as full_size_layout
-from bench.host import print_host
+from bench.host import ROOT, print_host
 from engine.model.files import read_json
 from engine.model.tensors import MANIFEST
 
-STARTER = Path(__file__).parent.parent / "models" / "starter"
+STARTER = ROOT / "models" / "starter"
 WORDS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
 """The files of the starter that say how text becomes tokens."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.gpu.correctness import Check, differing
+from bench.gpu.checks import Check, differing
 from bench.gpu.rows import Row, Rows, Spread, Status, read_rows
 from bench.gpu.table import table
 from bench.gpu.targets import GEMV_BANDWIDTH, NOT_MEASURED, TARGETS, VERDICT_TIME, WRONG, target_table

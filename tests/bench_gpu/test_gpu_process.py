@@ -67,11 +67,11 @@ def rented(folder: Path) -> Path:
 
 @pytest.mark.timeout(240)  # all of it, twice as slow where others compute
 def test_it_runs_as_a_path_with_nothing_but_the_allowed_packages(tmp_path: Path) -> None:
-    """As on a rented machine: `python bench/gpu/__main__.py`, from anywhere, where our other packages are not."""
+    """As on a rented machine: `python bench/gpu`, from anywhere, where our other packages are not."""
     python = rented(tmp_path / "environment")
     absent = "; ".join(f"assert find_spec({name!r}) is None, {name!r}" for name in ABSENT)
     subprocess.run([python, "-c", f"from importlib.util import find_spec; {absent}"], check=True)
-    command = [str(python), str(ROOT / "bench" / "gpu.py"), "--device", "cpu", "--tiny", "--seed", "5"]
+    command = [str(python), str(ROOT / "bench" / "gpu"), "--device", "cpu", "--tiny", "--seed", "5"]
 
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 

@@ -9,8 +9,8 @@ import torch
 
 from bench.gpu import correctness_steps as steps
 from bench.gpu import kernels as gpu_kernels
+from bench.gpu.checks import Check, differing
 from bench.gpu.clock import WallClock
-from bench.gpu.correctness import Check, differing
 from bench.gpu.kernels import GEMV, Layer, Limits, Recorder
 from bench.gpu.rows import Rows, Status, read_rows
 from bench.gpu.setting import SMALL, Setting

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.paper import roofline, roofline_around
-from bench.paper.roofline_devices import DEVICES, Floor, Work
+from bench.gpu.predicted import around, roofline
+from bench.gpu.predicted.devices import DEVICES, Floor, Work
 from engine.kernels.cuda.faces import KERNELS
 from engine.kernels.cuda.launches import SOURCES, Routed
 from tests.repository import ROOT
@@ -12,7 +12,7 @@ H100 = next(device for device in DEVICES if device.name.startswith("H100"))
 
 
 def test_the_page_is_what_the_script_writes() -> None:
-    """Hint it with `python -m bench.paper.roofline > docs/roofline.md`."""
+    """Write it anew with `python -m bench.gpu.predicted.roofline > docs/roofline.md`."""
     assert (ROOT / "docs" / "roofline.md").read_text(encoding="utf-8") == roofline.page()
 
 
@@ -81,9 +81,9 @@ def test_a_count_has_a_fitting_power(number: float, text: str) -> None:
 
 def test_the_sorting_of_pairs_costs_a_walk_more_for_every_warps_steps() -> None:
     """Up to 1,024 pairs are a step a warp; twelve times as many are twelve, loaded four at a time."""
-    one, twelve = (roofline_around.dispatch(Routed(pairs, 1, 64)) for pairs in (1024, 12 * 1024))
+    one, twelve = (around.dispatch(Routed(pairs, 1, 64)) for pairs in (1024, 12 * 1024))
 
-    ahead = f"kAhead = {roofline_around.AHEAD};"
+    ahead = f"kAhead = {around.AHEAD};"
     assert ahead in (SOURCES / "dispatch.cu").read_text(encoding="utf-8")
-    loads, steps = 2 * (3 - 1) * roofline_around.LOAD, (12 - 1) * (8 * 17 + 8 * 40)
+    loads, steps = 2 * (3 - 1) * around.LOAD, (12 - 1) * (8 * 17 + 8 * 40)
     assert (twelve - one) * H100.clock * 1e9 == pytest.approx(loads + steps)

@@ -4,9 +4,9 @@ from functools import cache
 
 import pytest
 
-from bench.paper import cuda_resources
-from bench.paper.cuda_resources import ARCHITECTURES, compiled_for, cubin_of, measured, row, title, unit_of
-from bench.paper.machine_code import LIMITS, Resources, instructions_per_weight, occupancy
+from bench.gpu.predicted import resources
+from bench.gpu.predicted.machine_code import LIMITS, Resources, instructions_per_weight, occupancy
+from bench.gpu.predicted.resources import ARCHITECTURES, compiled_for, cubin_of, measured, row, title, unit_of
 from engine.kernels.cuda.cache import CubinCache
 from engine.kernels.cuda.faces import KERNELS
 from engine.kernels.cuda.launches import Launch
@@ -42,7 +42,7 @@ def document() -> dict[str, list[str]]:
 def test_a_kernel_compiles_without_spills_to_what_the_document_says(
     architecture: str, launch: Launch, cubins: CubinCache
 ) -> None:
-    """Hint the document with `python -m bench.paper.cuda_resources > docs/cuda_resources.md`."""
+    """Write the document anew with `python -m bench.gpu.predicted.resources > docs/cuda_resources.md`."""
     found = measured(launch, architecture, cubin_of(unit_of(launch, architecture), cubins))
 
     assert found.taken.stack == 0
@@ -54,7 +54,7 @@ def test_a_kernel_compiles_without_spills_to_what_the_document_says(
 
 def test_the_document_has_every_kernel_and_nothing_else() -> None:
     """A new kernel is compiled, too, and one that is gone leaves no line behind."""
-    assert {launch.kernel for launch in cuda_resources.cases()} == set(KERNELS)
+    assert {launch.kernel for launch in resources.cases()} == set(KERNELS)
     assert list(document()) == list(ARCHITECTURES)
     for architecture, lines in document().items():
         assert sum(line.startswith("| ") for line in lines) == len(compiled_for(architecture)) + 2

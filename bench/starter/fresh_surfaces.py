@@ -1,6 +1,6 @@
 """How the starter classifies synthetic surfaces that neither chose it nor anything about its training.
 
-    python -m starter.fresh_surfaces [--checkpoint models/starter] [--pictures 1000]
+    python -m bench.starter.fresh_surfaces [--checkpoint models/starter] [--pictures 1000]
 
 The seeds are beyond those of training and of the held-out pictures.
 """

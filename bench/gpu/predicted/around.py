@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from math import ceil
 from typing import NamedTuple
 
-from bench.paper.roofline_devices import DEVICES
+from bench.gpu.predicted.devices import DEVICES
 from engine.kernels.cuda import launches
 from engine.kernels.cuda.launches import WARP, Routed
 

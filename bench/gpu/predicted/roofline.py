@@ -1,6 +1,6 @@
 """How fast the CUDA kernels can be at most, on paper: writes docs/roofline.md.
 
-    python -m bench.paper.roofline > docs/roofline.md
+    python -m bench.gpu.predicted.roofline > docs/roofline.md
 
 T tokens, P pairs of a token and one of its experts, K input rows, N output channels, L window bits
 """
@@ -9,10 +9,10 @@ import math
 from collections.abc import Iterable, Sequence
 
 from bench.full_size.layout import CONFIG
+from bench.gpu.predicted import around
+from bench.gpu.predicted.around import H100, Shape
+from bench.gpu.predicted.devices import DEVICES, Device, Floor, Work
 from bench.gpu.targets import GEMM_PEAK, GEMV_BANDWIDTH, TARGETS
-from bench.paper import roofline_around
-from bench.paper.roofline_around import H100, Shape
-from bench.paper.roofline_devices import DEVICES, Device, Floor, Work
 from engine.kernels.cuda.launches import MANY, Routed
 from engine.model.config import ModelConfig
 from engine.quant.layout import ROWS_PER_BYTE, SEGMENT
@@ -219,7 +219,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def around() -> list[Shape]:
+def shapes_around() -> list[Shape]:
     """Numbers of tokens at which `dispatch` and `combine` are looked at."""
     few = [_shape(f"text, {tokens}", tokens, TEXT.text_expert_size) for tokens in (1, 8, 32)]
     sizes = {"text": TEXT.text_expert_size, "vision": TEXT.vision_expert_size}
@@ -297,7 +297,7 @@ def _floor(work: Work, device: Device) -> str:
 TEXT_OF_PAGE = """\
 # Roofline: the least time the CUDA kernels can take
 
-Written by `python -m bench.paper.roofline`; a test compares. Nothing here is measured. A floor is the largest of
+Written by `python -m bench.gpu.predicted.roofline`; a test compares. Nothing here is measured. A floor is the largest of
 four times: bytes at the memory's bandwidth, int8 operations at the tensor cores' peak, integer operations at
 64 lanes a clock and multiprocessor (multiplications and dot products likewise, beside them), and all
 instructions at 128. What one limit leaves free is taken to be hidden behind it, which no real kernel manages.
@@ -359,10 +359,10 @@ def page() -> str:
         devices=device_table(),
         work=work_table(kernels()),
         floors=floor_table(kernels()),
-        around=table(roofline_around.HEAD, roofline_around.rows(around())),
-        load=roofline_around.LOAD,
-        shared=roofline_around.SHARED,
-        scan=roofline_around.SCAN,
+        around=table(around.HEAD, around.rows(shapes_around())),
+        load=around.LOAD,
+        shared=around.SHARED,
+        scan=around.SCAN,
         gemv=_bound(GEMV_BANDWIDTH),
         gemm=_bound(GEMM_PEAK),
         whole_work=work_table(wholes()),

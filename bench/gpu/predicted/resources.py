@@ -1,6 +1,6 @@
 """What each CUDA kernel takes on each architecture, from its machine code: writes docs/cuda_resources.md.
 
-    python -m bench.paper.cuda_resources > docs/cuda_resources.md
+    python -m bench.gpu.predicted.resources > docs/cuda_resources.md
 
 Needs no GPU. The kernels are compiled for the sizes of the 28B model.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from bench.full_size.layout import CONFIG
-from bench.paper.machine_code import LIMITS, Resources, instructions_per_weight, occupancy, resources
+from bench.gpu.predicted.machine_code import LIMITS, Resources, instructions_per_weight, occupancy, resources
 from engine.kernels.cuda import launches
 from engine.kernels.cuda.cache import CubinCache
 from engine.kernels.cuda.compiler import Unit, compile_unit, fingerprint, unit
@@ -28,7 +28,7 @@ SIZES = Sizes(TEXT.hidden_size, TEXT.text_expert_size)
 
 INTRODUCTION = """# The CUDA kernels' resources
 
-Written by `python -m bench.paper.cuda_resources`; a test compares. From the machine code that NVRTC makes for the
+Written by `python -m bench.gpu.predicted.resources`; a test compares. From the machine code that NVRTC makes for the
 sizes of the 28B model, in bfloat16 and with 16 window bits. None has a stack or local memory, so none spills.
 
 Shared memory is of a thread block, in bytes, with what the system takes of it from sm_90 on. Occupancy is the
