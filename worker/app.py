@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import structlog
 from celery import Celery, signals
+from celery.worker.consumer import Consumer
 
 from services.infra.process.errors import LynceusError
 from services.infra.stores.wake_up import BROKER_OPTIONS
@@ -13,6 +15,15 @@ TICK_SECONDS = 1.0
 
 VISIBILITY_TIMEOUT_SECONDS = 3600
 """Longer than any run of a task; only submissions are acknowledged late, and each takes milliseconds."""
+
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError)
+"""What Celery raises over a message whose parts are not what it expects."""
+
+Received: TypeAlias = Any
+"""A message as kombu hands it over, which has no types of its own."""
+
+Refuse: TypeAlias = Callable[[str, object], None]
+"""Takes what is wrong with a message, and its body."""
 
 log = structlog.get_logger()
 
@@ -83,10 +94,49 @@ class Ticker:
             log.warning("tick_failed", code=error.code, detail=error.detail)
 
 
-def serve(app: Celery, queues: Sequence[str], name: str, ticker: Ticker, stop: threading.Event) -> int:
+def consumer_class(refuse: Refuse) -> type[Consumer]:
+    """Celery's consumer, which hands what is no task of ours to `refuse`; its own one drops it or ends."""
+
+    class RefusingConsumer(Consumer):  # type: ignore[misc]
+        def create_task_handler(self, **options: object) -> Callable[[Received], None]:
+            handle = super().create_task_handler(**options)
+
+            def on_task_received(message: Received) -> None:
+                try:
+                    handle(message)
+                except MALFORMED as error:
+                    self.on_decode_error(message, error)
+
+            return on_task_received
+
+        def on_decode_error(self, message: Received, exc: Exception) -> None:
+            refuse(f"the message is no task: {type(exc).__name__}: {exc}", message.body)
+            message.reject_log_error(log, self.connection_errors)
+
+        def on_unknown_message(self, _body: object, message: Received) -> None:
+            self.on_decode_error(message, ValueError("it names no task"))
+
+        def on_unknown_task(self, _body: object, message: Received, exc: Exception) -> None:
+            self.on_decode_error(message, ValueError(f"there is no task {exc}"))
+
+        def on_invalid_task(self, _body: object, message: Received, exc: Exception) -> None:
+            self.on_decode_error(message, exc)
+
+    return RefusingConsumer
+
+
+def serve(
+    app: Celery,
+    queues: Sequence[str],
+    name: str,
+    ticker: Ticker,
+    stop: threading.Event,
+    refuse: Refuse,
+) -> int:
     """Serves the queues until SIGTERM or Ctrl-C, and returns the exit code.
 
-    At the signal `stop` is set: the step in progress is finished, and what is not begun is requeued.
+    A message that is no task of ours goes to `refuse`. At the signal `stop` is set: the step in progress is
+    finished, and what is not begun is requeued.
     """
 
     def ask_to_stop(**_: object) -> None:
@@ -97,6 +147,7 @@ def serve(app: Celery, queues: Sequence[str], name: str, ticker: Ticker, stop: t
         hostname=name,
         queues=list(queues),
         pool="solo",
+        consumer_cls=consumer_class(refuse),
         concurrency=1,
         without_gossip=True,
         without_mingle=True,

@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 
 import structlog
 from celery import Celery, Task
@@ -22,6 +23,7 @@ from worker.context import WorkerContext
 from worker.leases import Leases
 from worker.pixels import GoldenImages
 from worker.progress import Progress
+from worker.submit import refuse_body
 from worker.watchdog import look
 from worker.work_loop import WorkLoop
 
@@ -67,7 +69,14 @@ def serve_with(engine: Engine, settings: WorkerSettings, name: str) -> int:
             lambda: _wake_again(context),
         ]
     )
-    code = serve(app, [queue.value for queue in settings.queues], name, ticker, context.stop)
+    code = serve(
+        app,
+        [queue.value for queue in settings.queues],
+        name,
+        ticker,
+        context.stop,
+        partial(refuse_body, context.ledger),
+    )
     with suppress(StoreError):
         # The engine may be at work on what no run of the loop will come back to.
         work_loop.requeue()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import structlog
@@ -21,7 +22,7 @@ from services.infra.stores.wake_up import WakeUp
 from worker.app import Ticker, create_app, serve
 from worker.progress import Progress
 from worker.result_writer import ResultWriter
-from worker.submit import receive
+from worker.submit import receive, refuse_body, task_message
 
 PATIENCE_SECONDS = 30.0
 """After this long a wake-up is taken for lost: Celery's Redis transport may lose a message."""
@@ -51,7 +52,7 @@ def run_result_writer(settings: ResultWriterSettings, name: str) -> int:
     register_submit(app, Submission(ledger, frames, WakeUp(settings.ledger_url), recipes))
     presence = Presence(settings.ledger_url, name)
     ticker = Ticker([presence.show, lambda: ledger.heartbeat(progress.heartbeat()), wake_up.send])
-    return serve(app, [RESULTS_QUEUE], name, ticker, threading.Event())
+    return serve(app, [RESULTS_QUEUE], name, ticker, threading.Event(), partial(refuse_body, ledger))
 
 
 class ResultsWakeUp:
@@ -114,9 +115,9 @@ def register_submit(app: Celery, submission: Submission) -> Task:
         ignore_result=True,
         max_retries=None,
     )
-    def run_submit(self: Task, message: dict[str, Any]) -> None:
+    def run_submit(self: Task, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
         try:
-            receive(message, submission)
+            receive(task_message(arguments, named), submission)
         except StoreError as error:
             raise self.retry(exc=error, countdown=error.retry_after) from error
 

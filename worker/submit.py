@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import structlog
 from pydantic import Field, ValidationError
@@ -13,6 +13,8 @@ from schemas.base import Message
 from schemas.problem import FieldError
 from services.infra.intake.submission import Accepted, Submission, SubmissionRequest
 from services.infra.process.errors import BadRequest, FrameTooLarge, LynceusError, StoreError
+from services.infra.process.names import SUBMIT_TASK
+from services.infra.stores.ledger import Ledger
 
 MAX_PAYLOAD = 2_000
 """Characters of a refused message that are kept; enough to see what it was."""
@@ -30,7 +32,16 @@ class SubmitMessage(Message):
     image: str = Field(min_length=1)
 
 
-def receive(message: dict[str, Any], submission: Submission) -> None:
+def task_message(arguments: Sequence[object], named: Mapping[str, object]) -> object:
+    """The message in the arguments of the task: the only one, or the one named `message`."""
+    if len(arguments) == 1 and not named:
+        return arguments[0]
+    if not arguments and set(named) == {"message"}:
+        return named["message"]
+    return {"args": list(arguments), "kwargs": dict(named)}
+
+
+def receive(message: object, submission: Submission) -> None:
     """Accepts the part, or puts the refusal among the dead letters: a queue has no caller to tell.
 
     Raises StoreError; the same message may then be received again.
@@ -40,13 +51,23 @@ def receive(message: dict[str, Any], submission: Submission) -> None:
     except StoreError:
         raise
     except LynceusError as error:
-        problem = error.problem()
-        log.warning("submit_refused", code=problem.code, detail=problem.detail)
-        submission.ledger.count("submit_refused")
-        submission.ledger.refuse(_stated_id(message), problem, _without_image(message))
+        _refuse(submission.ledger, _stated_id(message), error, _without_image(message))
 
 
-def accept(message: dict[str, Any], submission: Submission) -> Accepted:
+def refuse_body(ledger: Ledger, detail: str, body: object) -> None:
+    """Puts a Celery message that is no task among the dead letters, as far as it can be read."""
+    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
+    error = BadRequest(detail, hint=f"send the task {SUBMIT_TASK} with one argument, as JSON")
+    _refuse(ledger, "", error, text)
+
+
+def _refuse(ledger: Ledger, result_id: str, error: LynceusError, payload: str) -> None:
+    log.warning("submit_refused", code=error.code, detail=error.detail)
+    ledger.count("submit_refused")
+    ledger.refuse(result_id, error.problem(), payload[:MAX_PAYLOAD])
+
+
+def accept(message: object, submission: Submission) -> Accepted:
     """Accepts the part as an upload over REST would; the same message again changes nothing.
 
     Raises BadRequest naming every wrong field, FrameTooLarge, and what Submission.accept raises.
@@ -55,7 +76,7 @@ def accept(message: dict[str, Any], submission: Submission) -> Accepted:
     return submission.accept(parsed.request, _image(parsed.image))
 
 
-def _parse(message: dict[str, Any]) -> SubmitMessage:
+def _parse(message: object) -> SubmitMessage:
     try:
         return SubmitMessage.model_validate(message)
     except ValidationError as error:
@@ -78,14 +99,16 @@ def _field_error(item: ErrorDetails) -> FieldError:
     )
 
 
-def _stated_id(message: dict[str, Any]) -> str:
+def _stated_id(message: object) -> str:
     """What the message calls its result, for the dead letter; empty when it does not say."""
-    request = message.get("request")
+    request = message.get("request") if isinstance(message, dict) else None
     return str(request.get("result_id", "")) if isinstance(request, dict) else ""
 
 
-def _without_image(message: dict[str, Any]) -> str:
-    return json.dumps({key: value for key, value in message.items() if key != "image"})[:MAX_PAYLOAD]
+def _without_image(message: object) -> str:
+    if isinstance(message, dict):
+        message = {key: value for key, value in message.items() if key != "image"}
+    return json.dumps(message)
 
 
 def _image(text: str) -> bytes:

@@ -1,5 +1,7 @@
 """Real worker processes on real Redis, killed at any moment; each part is counted from outside."""
 
+import base64
+import json
 import os
 import signal
 import subprocess
@@ -253,6 +255,25 @@ def test_a_part_sent_through_the_queue_ends_in_the_database(
         for process in (worker, result_writer):
             process.send_signal(signal.SIGTERM)
             assert process.wait(PATIENCE) == 0
+
+
+BODIES = {"no list": {"a": 1}, "words": "hello", "nothing": None, "two parts": [1, 2]}
+
+
+def test_messages_that_are_no_task_end_nobody(site: Site, wait_until: WaitUntil) -> None:
+    """Each is a dead letter that says so, and the next part is taken by the same process."""
+    app, ledger = create_app(site.ledger_server.url), site.plant.ledger
+    with site.process("-m", "worker", "result-writer"), Redis.from_url(site.ledger_server.url) as client:
+        app.send_task("nobody", args=[message(result_id="lost")], queue=RESULTS_QUEUE)
+        for body in BODIES.values():
+            app.send_task(SUBMIT_TASK, args=[message()], queue="aside")
+            broken = json.loads(client.lpop("aside"))
+            broken["body"] = base64.b64encode(json.dumps(body).encode()).decode()
+            client.lpush(RESULTS_QUEUE, json.dumps(broken))
+        wait_until(lambda: len(ledger.dead_letters(10)) == 1 + len(BODIES), PATIENCE)
+        app.send_task(SUBMIT_TASK, args=[message(result_id="sent")], queue=RESULTS_QUEUE)
+        wait_until(lambda: ledger.state("sent"), PATIENCE)
+    assert {letter.problem.code for letter in ledger.dead_letters(10)} == {"bad-request"}
 
 
 @pytest.mark.parametrize(

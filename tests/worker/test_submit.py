@@ -14,7 +14,7 @@ from tests.conftest import FreshRedis
 from tests.worker.fake_engine import painted
 from tests.worker.plant import GOOD, Plant
 from worker import submit as submit_module
-from worker.submit import accept, receive
+from worker.submit import accept, receive, task_message
 
 
 def message(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -106,3 +106,22 @@ def test_a_store_that_is_away_refuses_nobody(plant: Plant, fresh_redis: FreshRed
     with pytest.raises(StoreUnavailable):
         receive(message(), away)
     assert plant.ledger.dead_letters(10) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [((), {}), ((message(), 2), {}), ((), {"zzz": 1}), (("hello",), {}), (([1],), {}), ((None,), {})],
+)
+def test_arguments_that_are_no_message_are_a_dead_letter(
+    plant: Plant, submission: Submission, arguments: tuple[object, ...], named: dict[str, object]
+) -> None:
+    """Whatever another program gives the task, a person finds it."""
+    receive(task_message(arguments, named), submission)
+    (letter,) = plant.ledger.dead_letters(10)
+    assert letter.problem.code == "bad-request"
+    assert letter.problem.hint
+
+
+def test_the_message_may_be_named() -> None:
+    """A sender that calls the task by keyword sends the same part."""
+    assert task_message((), {"message": message()}) == task_message((message(),), {})
