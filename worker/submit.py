@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from schemas.base import Message
 from schemas.problem import FieldError
+from services.infra.intake.picture import read_picture
 from services.infra.intake.submission import Accepted, Submission, SubmissionRequest
 from services.infra.process.errors import BadRequest, FrameTooLarge, LynceusError, StoreError
 from services.infra.process.names import SUBMIT_TASK
@@ -70,10 +71,10 @@ def _refuse(ledger: Ledger, result_id: str, error: LynceusError, payload: str) -
 def accept(message: object, submission: Submission) -> Accepted:
     """Accepts the part as an upload over REST would; the same message again changes nothing.
 
-    Raises BadRequest naming every wrong field, FrameTooLarge, and what Submission.accept raises.
+    Raises BadRequest naming every wrong field, FrameTooLarge, and what read_picture and Submission.accept raise.
     """
     parsed = _parse(message)
-    return submission.accept(parsed.request, _image(parsed.image))
+    return submission.accept(parsed.request, read_picture(_image(parsed.image)))
 
 
 def _parse(message: object) -> SubmitMessage:

@@ -28,6 +28,7 @@ from services.gateway.loop import ConfiguredCamera, GatewayLoop, Shared
 from services.gateway.source import SourceFrame
 from services.gateway.sources import FolderConfig
 from services.infra.intake.images import Rgb, decode, encode_png
+from services.infra.intake.picture import read_picture
 from services.infra.intake.recipes import RecipeBook
 from services.infra.intake.submission import Submission
 from services.infra.process.errors import LynceusError
@@ -89,7 +90,7 @@ class _Offer:
     refused: list[str]
 
     def read(self) -> SourceFrame:
-        return SourceFrame(self.name, self.data, self.name, datetime.now(UTC))
+        return SourceFrame(self.name, read_picture(self.data), self.name, datetime.now(UTC))
 
     def may_become_right(self, _error: LynceusError) -> bool:
         return False

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas.problem import Problem
 from services.gateway.source import SourceFrame
-from services.infra.intake.images import encode_png, from_bgr
+from services.infra.intake.images import Rgb, from_bgr
+from services.infra.intake.picture import encode_picture
 from services.infra.process.errors import LynceusError
 
 OPEN_TIMEOUT_MS = 5000
@@ -34,7 +34,7 @@ class Capture:
         """Whether frames can be read."""
         return self._video.isOpened()
 
-    def read(self) -> NDArray[np.uint8] | None:
+    def read(self) -> Rgb | None:
         """The next frame as RGB uint8 [H, W, 3], contiguous; None at the end or when the camera is gone."""
         there, bgr = self._video.read()
         if not there:
@@ -56,13 +56,13 @@ class CapturedFrame:
     """An offer of pixels from a camera or a video; they are encoded only when they are read."""
 
     name: str
-    pixels: NDArray[np.uint8]
+    pixels: Rgb
     part_id: str
     captured_at: datetime
 
     def read(self) -> SourceFrame:
-        """The frame as PNG, which loses nothing and is the same bytes for the same pixels."""
-        return SourceFrame(self.name, encode_png(self.pixels), self.part_id, self.captured_at)
+        """The frame as a picture."""
+        return SourceFrame(self.name, encode_picture(self.pixels), self.part_id, self.captured_at)
 
     def may_become_right(self, _error: LynceusError) -> bool:
         """Never: these pixels do not change any more."""

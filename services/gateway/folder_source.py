@@ -14,6 +14,7 @@ from services.gateway.settling import Settling, Signature
 from services.gateway.sidecar import read_sidecar, sidecar_path
 from services.gateway.source import SourceFrame
 from services.gateway.sources import FolderConfig
+from services.infra.intake.picture import read_picture
 from services.infra.process.errors import BadRequest, LynceusError
 
 PROCESSED = "processed"
@@ -40,7 +41,7 @@ class FileOffer:
         return self.path.name
 
     def read(self) -> SourceFrame:
-        """The file's bytes; raises BadRequest for a wrong sidecar, or a file that is gone or forbidden."""
+        """The file's picture; raises BadRequest for a wrong sidecar, or a file that is gone or forbidden."""
         sidecar = read_sidecar(self.path)
         try:
             data = self.path.read_bytes()
@@ -48,7 +49,8 @@ class FileOffer:
         except OSError as error:
             raise _unreadable(self.path, error) from error
         part_id = sidecar.part_id or self.path.stem
-        return SourceFrame(self.name, data, part_id, captured_at, sidecar.lot_id, sidecar.job_id)
+        picture = read_picture(data)
+        return SourceFrame(self.name, picture, part_id, captured_at, sidecar.lot_id, sidecar.job_id)
 
     def may_become_right(self, _error: LynceusError) -> bool:
         """Until its patience is over any fault may come from a copy that is still under way."""

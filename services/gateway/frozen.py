@@ -4,10 +4,10 @@ from collections import deque
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from schemas.job import InspectionJob
+from services.infra.intake.images import Grey
+from services.infra.intake.picture import Picture
 
 REMEMBERED = 8
 """Frames whose digests are kept: a driver that runs in circles repeats a few buffers, not only the last."""
@@ -31,29 +31,26 @@ class FrozenGate:
     def __init__(self) -> None:
         self._earlier: deque[_Earlier] = deque(maxlen=REMEMBERED)
         self._last_id = ""
-        self._last_grey: NDArray[np.uint8] | None = None
+        self._last_grey: Grey | None = None
 
-    def reason(self, job: InspectionJob, grey: NDArray[np.uint8]) -> str | None:
-        """Why the frame is taken for an earlier one, in words; None for a new one and for a second delivery.
-
-        `grey` is uint8 [H, W].
-        """
+    def reason(self, job: InspectionJob, picture: Picture) -> str | None:
+        """Why the frame is taken for an earlier one, in words; None for a new or a repeated one."""
         for earlier in self._earlier:
-            if earlier.digest == job.frame.digest and earlier.result_id != job.result_id:
+            if earlier.digest == picture.digest and earlier.result_id != job.result_id:
                 return f"frozen: the frame of part {earlier.part_id} was sent again"
-        if self._last_id != job.result_id and _same_picture(self._last_grey, grey):
+        if self._last_id != job.result_id and _same_picture(self._last_grey, picture.grey):
             return f"frozen: no pixel differs by more than {SAME_GREY_LEVELS} of 255 from the frame before"
         return None
 
-    def remember(self, job: InspectionJob, grey: NDArray[np.uint8]) -> None:
+    def remember(self, job: InspectionJob, picture: Picture) -> None:
         """Keep a frame that was accepted, for comparison with the next ones."""
         if any(earlier.result_id == job.result_id for earlier in self._earlier):
             return
-        self._earlier.append(_Earlier(job.result_id, job.part.part_id, job.frame.digest))
-        self._last_id, self._last_grey = job.result_id, grey
+        self._earlier.append(_Earlier(job.result_id, job.part.part_id, picture.digest))
+        self._last_id, self._last_grey = job.result_id, picture.grey
 
 
-def _same_picture(before: NDArray[np.uint8] | None, grey: NDArray[np.uint8]) -> bool:
+def _same_picture(before: Grey | None, grey: Grey) -> bool:
     if before is None or before.shape != grey.shape:
         return False
     return cv2.norm(before, grey, cv2.NORM_INF) <= SAME_GREY_LEVELS

@@ -1,6 +1,5 @@
 """The gateway's one door: every frame becomes a job in the ledger, or waits on disk for it."""
 
-import hashlib
 import uuid
 from threading import Event
 
@@ -14,7 +13,6 @@ from services.gateway.frozen import FrozenGate
 from services.gateway.health import FrameOutcome, Health
 from services.gateway.source import SourceFrame
 from services.gateway.sources import CameraConfig
-from services.infra.intake.quality import to_grey
 from services.infra.intake.submission import Submission, SubmissionRequest
 from services.infra.process.errors import BadRequest, LynceusError, StoreError
 from services.infra.stores.spool import Spool, Spooled
@@ -41,17 +39,16 @@ class Intake:
         """Accept one frame of one part; what was accepted is in the ledger or, durably, in the spool.
 
         A frame that cannot be judged is accepted with an `unusable_reason`; the same frame again changes
-        nothing. Raises the typed errors of `images` and BadRequest for a wrong frame, DuplicateConflict,
+        nothing. Raises BadRequest for a wrong identity, DuplicateConflict,
         UnknownRecipe, and StoreFull or StoreUnavailable when the spool cannot take it either.
         """
         request = self._request(frame, camera)
-        prepared = self._submission.prepare(request, frame.data)
+        prepared = self._submission.prepare(request, frame.picture)
         gate = self._frozen.setdefault(camera.camera_id, FrozenGate())
-        grey = to_grey(prepared.pixels)
-        reason = prepared.job.unusable_reason or gate.reason(prepared.job, grey)
-        job = prepared.job.model_copy(update={"unusable_reason": reason})
-        outcome = self._keep(job, frame.data)
-        gate.remember(job, grey)
+        reason = prepared.unusable_reason or gate.reason(prepared, frame.picture)
+        job = prepared.model_copy(update={"unusable_reason": reason})
+        outcome = self._keep(job, frame.picture.data)
+        gate.remember(job, frame.picture)
         self._health.note(camera.camera_id, outcome)
         log.info("frame taken", result_id=job.result_id, part_id=job.part.part_id, outcome=outcome)
         return job
@@ -108,8 +105,7 @@ class Intake:
 
 def result_id(station_id: str, camera_id: str, frame: SourceFrame) -> str:
     """The same id for the same frame from the same place, whenever it is delivered."""
-    digest = hashlib.sha256(frame.data).hexdigest()
-    return str(uuid.uuid5(_FRAMES, f"{station_id}/{camera_id}/{digest}/{frame.name}"))
+    return str(uuid.uuid5(_FRAMES, f"{station_id}/{camera_id}/{frame.picture.digest}/{frame.name}"))
 
 
 def _outcome(job: InspectionJob, *, is_new: bool) -> FrameOutcome:

@@ -100,7 +100,9 @@ class GatewayLoop:
 
     def _take(self, camera: ConfiguredCamera, offer: Offer) -> None:
         try:
-            taken = self._deliver(camera, offer.read())
+            with self._shared.health.stages.timed("read"):
+                frame = offer.read()
+            taken = self._deliver(camera, frame)
         except FRAME_FAULTS as error:
             if not offer.may_become_right(error):
                 self._reject(camera, offer, error)

@@ -7,19 +7,20 @@ from threading import Event
 from typing import Protocol
 
 from schemas.problem import Problem
+from services.infra.intake.picture import Picture
 from services.infra.process.errors import LynceusError
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFrame:
-    """One encoded frame and what its source knows about the part.
+    """One picture and what its source knows about the part.
 
     `name` is the same whenever the same frame is held out again, so that a second delivery is recognised. A
     lot or job that the frame does not name is that of its source.
     """
 
     name: str
-    data: bytes
+    picture: Picture
     part_id: str
     captured_at: datetime
     lot_id: str | None = None
@@ -34,7 +35,7 @@ class Offer(Protocol):
         """How a person finds this frame: the file's name, or the place in the video."""
 
     def read(self) -> SourceFrame:
-        """The frame's bytes and identity; raises LynceusError where either is wrong."""
+        """The frame's picture and identity; raises LynceusError where either is wrong."""
 
     def may_become_right(self, error: LynceusError) -> bool:
         """Whether the frame may be right when it is held out again, because it is still being written."""

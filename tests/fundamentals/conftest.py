@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine import Engine, EngineConfig
+from services.infra.intake.picture import read_picture
 from services.infra.intake.recipes import RecipeBook
 from services.infra.intake.submission import Submission, SubmissionRequest
 from services.infra.local_redis.server import RedisServer
@@ -56,7 +57,7 @@ class Line:
             deadline_ms=deadline_ms,
         )
         door = Submission(self.ledger, self.frames, self.wake_up, self.recipes)
-        return door.accept(request, data).job.result_id
+        return door.accept(request, read_picture(data)).job.result_id
 
     def work(self) -> None:
         """One run of a worker's loop: until nothing waits."""

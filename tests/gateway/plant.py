@@ -20,6 +20,7 @@ from services.gateway.loop import ConfiguredCamera, GatewayLoop, Shared
 from services.gateway.main import make_source
 from services.gateway.source import SourceFrame
 from services.gateway.sources import FolderConfig, SourceConfig
+from services.infra.intake.picture import read_picture
 from services.infra.intake.recipes import RecipeBook
 from services.infra.intake.submission import Submission
 from services.infra.process.names import Queue
@@ -48,7 +49,7 @@ def png(seed: int = 0) -> bytes:
 
 def frame(part_id: str, data: bytes, name: str | None = None) -> SourceFrame:
     """What a source hands to the intake."""
-    return SourceFrame(name or f"{part_id}.png", data, part_id, datetime.now(UTC))
+    return SourceFrame(name or f"{part_id}.png", read_picture(data), part_id, datetime.now(UTC))
 
 
 def folder_config(path: Path) -> FolderConfig:

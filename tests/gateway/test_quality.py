@@ -10,6 +10,7 @@ from PIL import Image, ImageFilter
 from schemas.recipe import FrameLimits
 from services.gateway.health import FrameOutcome
 from services.infra.intake.images import encode_png
+from services.infra.intake.picture import encode_picture
 from services.infra.intake.quality import unusable_reason
 from tests.gateway.plant import Plant, folder_config, frame, pixels, png
 
@@ -30,7 +31,7 @@ def _blurred() -> NDArray[np.uint8]:
 )
 def test_a_frame_that_cannot_be_judged_says_why(picture: NDArray[np.uint8], word: str) -> None:
     """The reason begins with the kind of fault and names the figure and the limit."""
-    reason = unusable_reason(np.ascontiguousarray(picture), FrameLimits())
+    reason = unusable_reason(encode_picture(np.ascontiguousarray(picture)), FrameLimits())
     assert reason is not None
     assert reason.startswith(f"{word}: ")
     assert "needed" in reason
@@ -38,13 +39,13 @@ def test_a_frame_that_cannot_be_judged_says_why(picture: NDArray[np.uint8], word
 
 def test_a_sharp_bright_frame_of_the_right_size_is_usable() -> None:
     """Noise is as sharp as a picture gets."""
-    assert unusable_reason(pixels(), FrameLimits()) is None
+    assert unusable_reason(encode_picture(pixels()), FrameLimits()) is None
 
 
 def test_the_limits_are_the_recipes(plant: Plant) -> None:
     """A recipe for a dark scene lets a dark frame through."""
     dark = pixels() // 40
-    assert unusable_reason(dark, FrameLimits(min_brightness=0.5, min_sharpness=0.0)) is None
+    assert unusable_reason(encode_picture(dark), FrameLimits(min_brightness=0.5, min_sharpness=0.0)) is None
     assert plant.recipes.get("surface").frame_limits == FrameLimits()
 
 

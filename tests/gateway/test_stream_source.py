@@ -39,7 +39,7 @@ def test_red_stays_red_after_every_reconnect() -> None:
             frames.append(offer.read())
             if noted[FrameOutcome.RECONNECTED] >= 2 and len(frames) >= 15:
                 stop.set()
-    assert all(is_red(frame.data) for frame in frames)
+    assert all(is_red(frame.picture.data) for frame in frames)
     assert all(before.captured_at <= after.captured_at for before, after in pairwise(frames))
 
 

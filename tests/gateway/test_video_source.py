@@ -51,7 +51,7 @@ def test_a_looping_video_shows_new_parts_in_the_same_colours(tmp_path: Path) -> 
     offers = source.offers(Event())
     frames = [next(offers).read() for _ in range(7)]
     assert len({frame.part_id for frame in frames}) == 7
-    assert all(is_red(frame.data) for frame in frames)
+    assert all(is_red(frame.picture.data) for frame in frames)
 
 
 def test_the_interval_thins_the_frames(tmp_path: Path) -> None:

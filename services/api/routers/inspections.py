@@ -14,6 +14,7 @@ from services.api.lookup import find, image_of
 from services.api.ports import Ports, PortsOf
 from services.api.representations import AcceptedInspection, InspectionState, links_of
 from services.api.uploads import FORM, JSON, InspectionBody, Upload, form_schema, read_upload
+from services.infra.intake.picture import Picture, read_picture
 from services.infra.intake.submission import SubmissionRequest
 from services.infra.process.errors import DuplicateConflict, NotFound, RecipeInvalid, StoreUnavailable
 
@@ -80,8 +81,8 @@ def _accept(ports: Ports, upload: Upload, idempotency_key: str) -> InspectionJob
     request = SubmissionRequest(result_id=result_id_of(idempotency_key), **upload.fields.model_dump())
     if ports.ledger.state(request.result_id) is None:
         _refuse_if_forgotten(ports, request.result_id)
-    data = upload.image if upload.image is not None else _stored_image(ports, upload)
-    return ports.submission.accept(request, data).job
+    picture = read_picture(upload.image) if upload.image is not None else _stored_picture(ports, upload)
+    return ports.submission.accept(request, picture).job
 
 
 def _reload_recipes(ports: Ports) -> None:
@@ -105,16 +106,15 @@ def _refuse_if_forgotten(ports: Ports, result_id: str) -> None:
         )
 
 
-def _stored_image(ports: Ports, upload: Upload) -> bytes:
+def _stored_picture(ports: Ports, upload: Upload) -> Picture:
     assert upload.frame_of is not None
-    data = image_of(ports, find(ports, upload.frame_of))
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != upload.frame_digest:
+    picture = read_picture(image_of(ports, find(ports, upload.frame_of)))
+    if picture.digest != upload.frame_digest:
         raise DuplicateConflict(
-            f"the image of {upload.frame_of!r} has digest {digest}, not {upload.frame_digest}",
+            f"the image of {upload.frame_of!r} has digest {picture.digest}, not {upload.frame_digest}",
             hint="send the digest that GET /v1/inspections/{result_id} shows under `frame`",
         )
-    return data
+    return picture
 
 
 @router.get("/{result_id}", summary="How far an inspection has come")

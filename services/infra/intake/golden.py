@@ -1,11 +1,10 @@
 """Golden images: pictures of good parts that lie beside a recipe and are shown before the frame."""
 
-import hashlib
-from datetime import UTC, datetime
 from pathlib import Path
 
 from schemas.recipe import GoldenImage
-from services.infra.intake import images
+from services.infra.intake.images import Rgb
+from services.infra.intake.picture import read_picture
 from services.infra.process.errors import FrameInvalid, FrameTooLarge, LynceusError
 
 MAX_GOLDEN_BYTES = 10_000_000
@@ -13,23 +12,21 @@ MAX_GOLDEN_PIXELS = 4_000_000
 """Beyond what a model of 28 x 28 pixels a token makes use of, and little enough to keep in memory."""
 
 
-def read_golden(folder: Path, golden: GoldenImage) -> tuple[GoldenImage, images.Rgb]:
+def read_golden(folder: Path, golden: GoldenImage) -> tuple[GoldenImage, Rgb]:
     """The golden image with its digest, and its pixels [H, W, 3].
 
     Raises the typed errors of `images`, FrameTooLarge over 4 megapixels or 10 MB, FrameInvalid for a file
     that cannot be read or is not the one that the digest speaks of.
     """
-    data = _bytes_of(folder / golden.file)
-    digest = hashlib.sha256(data).hexdigest()
-    if golden.digest not in {None, digest}:
+    picture = read_picture(_bytes_of(folder / golden.file))
+    if golden.digest not in {None, picture.digest}:
         raise FrameInvalid(
-            f"the file has digest {digest}, the recipe speaks of {golden.digest}",
+            f"the file has digest {picture.digest}, the recipe speaks of {golden.digest}",
             hint="bring the file back, or raise the recipe's version",
         )
-    frame = images.probe(data, datetime.now(UTC))
-    if frame.width * frame.height > MAX_GOLDEN_PIXELS:
-        raise _too_large(f"{frame.width} x {frame.height} pixels")
-    return golden.model_copy(update={"digest": digest}), images.decode(data)
+    if picture.width * picture.height > MAX_GOLDEN_PIXELS:
+        raise _too_large(f"{picture.width} x {picture.height} pixels")
+    return golden.model_copy(update={"digest": picture.digest}), picture.rgb
 
 
 def _bytes_of(path: Path) -> bytes:

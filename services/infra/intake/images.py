@@ -1,24 +1,26 @@
 """The one door for pixels: the header is checked before anything is decoded, and colour is RGB behind it."""
 
-import hashlib
 import io
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from schemas.frame import MAX_PIXELS, MAX_SIDE_PIXELS, FrameRef, MediaType
+from schemas.frame import MAX_PIXELS, MAX_SIDE_PIXELS, MediaType
 from services.infra.process.errors import FrameInvalid, FrameTooLarge, FrameTruncated, UnsupportedImage
 
 Rgb: TypeAlias = NDArray[np.uint8]
 """Pixels [height, width, 3], red first, contiguous."""
+
+Grey: TypeAlias = NDArray[np.uint8]
+"""Pixels [height, width]."""
 
 _MAGIC: tuple[tuple[bytes, str, MediaType], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG", "image/png"),
@@ -69,38 +71,25 @@ class Preview:
     """Bits of one stored grey value: 8 or 16."""
     turned: bool
     """Whether EXIF asks for the stored picture to be turned."""
-    grey: NDArray[np.uint8]
+    grey: Grey
     """[side, side], the whole picture squeezed into a square, upright."""
     brightest: int
     """Highest stored grey value of a 16-bit picture, of the small copy for the others."""
 
 
-def probe(data: bytes, captured_at: datetime) -> FrameRef:
-    """Describe an encoded image from its magic bytes and header, without decoding a pixel.
-
-    Width and height are those of the upright picture. Raises FrameTruncated for no bytes, UnsupportedImage
-    for another kind of file, several pictures in one or an exotic pixel type, FrameTooLarge above 25
-    megapixels or 8192 a side, FrameInvalid for a header that does not parse.
-    """
-    with _opened(data) as image:
-        orientation = _orientation(image)
-        width, height = image.size[::-1] if orientation in _SIDEWAYS else image.size
-    return FrameRef(
-        digest=hashlib.sha256(data).hexdigest(),
-        media_type=_kind(data)[1],
-        width=width,
-        height=height,
-        size_bytes=len(data),
-        captured_at=captured_at,
-    )
+def media_type(data: bytes) -> MediaType:
+    """The kind of an encoded image, from its magic bytes. Raises FrameTruncated, UnsupportedImage."""
+    return _kind(data)[1]
 
 
 def decode(data: bytes) -> Rgb:
     """Decode to upright RGB, uint8 [height, width, 3].
 
     Grey is repeated, 16-bit grey is scaled from 0..65535 to 0..255, palettes and CMYK are converted, and
-    alpha is dropped: the colour that was recorded is kept. Raises what `probe` raises, and FrameTruncated
-    or FrameInvalid when the pixels do not decode.
+    alpha is dropped: the colour that was recorded is kept. Raises, before a pixel is decoded, FrameTruncated
+    for no bytes, UnsupportedImage for another kind of file, several pictures in one or an exotic pixel type,
+    FrameTooLarge above 25 megapixels or 8192 a side, FrameInvalid for a header that does not parse; and
+    FrameTruncated or FrameInvalid when the pixels do not decode.
     """
     with _opened(data) as image:
         orientation = _orientation(image)
@@ -144,6 +133,11 @@ def from_bgr(bgr: NDArray[np.uint8]) -> Rgb:
     """RGB from OpenCV's blue-first pixels, contiguous. Raises ValueError for another shape or type."""
     _check_pixels(bgr)
     return np.ascontiguousarray(bgr[:, :, ::-1])
+
+
+def to_grey(rgb: Rgb) -> Grey:
+    """Luma (ITU-R BT.601) of RGB pixels."""
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 @contextmanager

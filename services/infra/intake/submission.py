@@ -4,8 +4,6 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from schemas.base import Identifier, Message, Timestamp
@@ -13,8 +11,9 @@ from schemas.frame import FrameRef
 from schemas.identity import PartIdentity
 from schemas.job import InspectionJob
 from schemas.recipe import Recipe
-from services.infra.intake import images, quality
+from services.infra.intake import quality
 from services.infra.intake.capacity import StoreCapacity
+from services.infra.intake.picture import Picture
 from services.infra.intake.recipes import RecipeBook
 from services.infra.process.errors import UnknownStation
 from services.infra.process.names import Queue
@@ -50,16 +49,6 @@ class Accepted:
     is_new: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A job that is right in itself and not yet in any store, with its image."""
-
-    job: InspectionJob
-    data: bytes
-    pixels: NDArray[np.uint8]
-    """Decoded, RGB [H, W, 3]."""
-
-
 @dataclass(slots=True)
 class Submission:
     """Takes an image and what is asked about it: frame first, then the job, then the wake-up."""
@@ -79,29 +68,25 @@ class Submission:
             self.frames, self.ledger, self.frames_high_water, self.ledger_high_water
         )
 
-    def accept(self, request: SubmissionRequest, data: bytes) -> Accepted:
+    def accept(self, request: SubmissionRequest, picture: Picture) -> Accepted:
         """Accept the job once per `result_id`; the same request again changes nothing.
 
-        Raises the typed errors of `images`, UnknownRecipe, UnknownStation, DuplicateConflict for another
-        body under the same id, StoreFull at the high-water marks, StoreUnavailable.
+        Raises UnknownRecipe, UnknownStation, DuplicateConflict for another body under the same id, StoreFull
+        at the high-water marks, StoreUnavailable.
         """
-        prepared = self.prepare(request, data)
-        return self.hand_over(prepared.job, data)
+        return self.hand_over(self.prepare(request, picture), picture.data)
 
-    def prepare(self, request: SubmissionRequest, data: bytes) -> Prepared:
-        """Check the image and make its job without touching a store; the deadline counts from now.
+    def prepare(self, request: SubmissionRequest, picture: Picture) -> InspectionJob:
+        """The job of a picture, without touching a store; the deadline counts from now.
 
         A frame that decodes but fails the recipe's quality gate makes a job with an `unusable_reason`.
-        Raises the typed errors of `images`, UnknownRecipe, UnknownStation.
+        Raises UnknownRecipe, UnknownStation.
         """
         recipe = self._recipe(request)
         now = datetime.now(UTC)
-        with self.stages.timed("decode"):
-            frame = images.probe(data, request.captured_at or now)
-            pixels = images.decode(data)
         with self.stages.timed("check"):
-            reason = quality.unusable_reason(pixels, recipe.frame_limits)
-        return Prepared(_job(request, recipe, frame, now, reason), data, pixels)
+            reason = quality.unusable_reason(picture, recipe.frame_limits)
+        return _job(request, recipe, picture.frame(request.captured_at or now), now, reason)
 
     def hand_over(self, job: InspectionJob, data: bytes) -> Accepted:
         """Put a prepared job where workers find it; the same job again changes nothing.
