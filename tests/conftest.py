@@ -36,7 +36,7 @@ class FreshRedis(Protocol):
 
 @pytest.fixture(scope="session")
 def wait_until() -> WaitUntil:
-    """Waits on a condition instead of sleeping: `wait_until(lambda: ledger.waiting(queue) == 0)`."""
+    """Waits on a condition instead of sleeping: `wait_until(lambda: ledger.jobs.waiting(queue) == 0)`."""
 
     def wait(condition: Callable[[], T], seconds: float = 20.0) -> T:
         give_up = time.monotonic() + seconds

@@ -18,7 +18,7 @@ from services.infra.process.names import Queue
 from services.infra.process.stages import Stages
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger
-from services.infra.stores.wake_up import WakeUpPort
+from services.infra.stores.wake_up import WakeUp
 from worker.leases import Leases
 from worker.pixels import GoldenImages
 from worker.progress import Progress, code_version
@@ -42,7 +42,7 @@ class WorkerContext:
     frames: FrameStore
     recipes: RecipeBook
     golden: GoldenImages
-    wake_up: WakeUpPort
+    wake_up: WakeUp
     engine: Engine
     leases: Leases
     progress: Progress

@@ -85,14 +85,14 @@ class Reporting(Work[DiagnosisJob, Completion, DiagnosisReport]):
         """See Work.commit."""
         outcomes = []
         for delivery, report in results:
-            outcomes.append(self._context.ledger.commit_report(delivery.entry, report))
+            outcomes.append(self._context.ledger.jobs.commit_report(delivery.entry, report))
             log.info("report", result_id=report.result_id, outcome=type(outcomes[-1]).__name__)
         return outcomes
 
     def give_up(self, delivery: Delivery[DiagnosisJob], error: LynceusError) -> Committed | AlreadyCommitted:
         """See Work.give_up: a dead letter."""
         problem = error.problem(instance=f"/v1/reports/{delivery.job.result_id}")
-        return self._context.ledger.dead_letter(delivery.entry, problem, None)
+        return self._context.ledger.jobs.dead_letter(delivery.entry, problem, None)
 
 
 def sampling(deliveries: int, max_model_len: int) -> Sampling:

@@ -15,8 +15,8 @@ from services.infra.intake.recipes import RecipeBook
 from services.infra.process.errors import StoreError
 from services.infra.process.names import WORK_TASK, Queue
 from services.infra.process.settings import WorkerSettings
-from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger import Ledger, Presence, RedisLedger
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Ledger, Presence
 from services.infra.stores.wake_up import WakeUp
 from worker.app import Ticker, create_app, serve
 from worker.context import WorkerContext
@@ -65,7 +65,7 @@ def serve_with(engine: Engine, settings: WorkerSettings, name: str) -> int:
     ticker = Ticker(
         [
             presence.show,
-            lambda: context.ledger.heartbeat(look(context, settings.longest_step_seconds)),
+            lambda: context.ledger.telemetry.heartbeat(look(context, settings.longest_step_seconds)),
             lambda: _wake_again(context),
         ]
     )
@@ -111,18 +111,18 @@ def register_work(app: Celery, work_loop: WorkLoop, progress: Progress) -> Task:
 
 
 def _context(engine: Engine, settings: WorkerSettings, name: str) -> WorkerContext:
-    ledger: Ledger = RedisLedger(settings.ledger_url, lease_ms=settings.lease_ms)
+    ledger: Ledger = Ledger(settings.ledger_url, lease_ms=settings.lease_ms)
     info, recipes = engine.info, RecipeBook(settings.recipes_dir)
     return WorkerContext(
         consumer=name,
         queues=settings.queues,
         ledger=ledger,
-        frames=RedisFrames(settings.frames_url),
+        frames=FrameStore(settings.frames_url),
         recipes=recipes,
         golden=GoldenImages(recipes),
         wake_up=WakeUp(settings.ledger_url),
         engine=engine,
-        leases=Leases(ledger, name, settings.lease_ms),
+        leases=Leases(ledger.jobs, name, settings.lease_ms),
         progress=Progress(
             name=name,
             kind="worker",
@@ -141,5 +141,5 @@ def _context(engine: Engine, settings: WorkerSettings, name: str) -> WorkerConte
 def _wake_again(context: WorkerContext) -> None:
     """Sends for queues with something in them: a wake-up may have been lost, or its worker killed."""
     for queue in context.queues:
-        if context.ledger.waiting(queue):
+        if context.ledger.jobs.waiting(queue):
             context.wake_up.send(queue)

@@ -76,7 +76,7 @@ class Inspection(Work[InspectionJob, Scores, Decided]):
     ) -> Sequence[Committed | AlreadyCommitted]:
         """See Work.commit."""
         context, decisions = self._context, [decision for _, decision in results]
-        outcomes = context.ledger.commit_verdicts(decisions)
+        outcomes = context.ledger.jobs.commit_verdicts(decisions)
         for decision, outcome in zip(decisions, outcomes, strict=True):
             _log(decision, outcome)
         # A worker that serves both queues looks at the other one itself.
@@ -92,7 +92,7 @@ class Inspection(Work[InspectionJob, Scores, Decided]):
         verdict = verdict_on(job, NOT_INSPECTED, versions, delivery.watch.times(), problem)
         if fate_of(error) is Fate.CONCLUDED:
             return self.commit([(delivery, Decided(delivery.entry, verdict, None))])[0]
-        return context.ledger.dead_letter(delivery.entry, problem, verdict)
+        return context.ledger.jobs.dead_letter(delivery.entry, problem, verdict)
 
     def _recipe_if_loaded(self, job: InspectionJob) -> Recipe | None:
         try:

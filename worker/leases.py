@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from services.infra.process.names import Queue
-from services.infra.stores.ledger import Entry, Ledger
+from services.infra.stores.ledger import Entry, JobQueue
 
 RENEWALS_PER_LEASE = 3
 """One renewal may get lost, and a second, before another worker takes an entry over."""
@@ -19,8 +19,8 @@ Ending: TypeAlias = Callable[[Sequence[Entry]], None]
 class Leases:
     """Owns the list of leased entries; used by one thread."""
 
-    def __init__(self, ledger: Ledger, consumer: str, lease_ms: int) -> None:
-        self._ledger = ledger
+    def __init__(self, jobs: JobQueue, consumer: str, lease_ms: int) -> None:
+        self._jobs = jobs
         self._consumer = consumer
         self._interval = lease_ms / 1000 / RENEWALS_PER_LEASE
         self._held: dict[tuple[Queue, str], Entry] = {}
@@ -45,14 +45,14 @@ class Leases:
 
         Raises StoreError; the ledger is then told when it is back.
         """
-        self._end(self._ledger.release, entries)
+        self._end(self._jobs.release, entries)
 
     def retry(self, entries: Iterable[Entry]) -> None:
         """Gives entries back after a failure that one of them may have caused: the delivery counts.
 
         Raises StoreError; the ledger is then told when it is back.
         """
-        self._end(self._ledger.retry, entries)
+        self._end(self._jobs.retry, entries)
 
     def forget(self) -> None:
         """Lets every lease run out, so that others take over."""
@@ -63,7 +63,7 @@ class Leases:
         self._tell()
         if not self._held or time.monotonic() - self._renewed_at < self._interval:
             return
-        self._ledger.renew(self.held, self._consumer)
+        self._jobs.renew(self.held, self._consumer)
         self._renewed_at = time.monotonic()
 
     def _end(self, ending: Ending, entries: Iterable[Entry]) -> None:

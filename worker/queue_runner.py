@@ -169,7 +169,7 @@ class QueueRunner(Generic[Job, Answer, Result]):
     def _read(self, count: int) -> Sequence[Entry]:
         context = self._context
         with context.stages.timed("read"):
-            entries = context.ledger.read(self._work.queue, context.consumer, count)
+            entries = context.ledger.jobs.read(self._work.queue, context.consumer, count)
         context.leases.hold(entries)
         return entries
 

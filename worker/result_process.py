@@ -15,9 +15,9 @@ from services.infra.process.errors import StoreError, StoreUnavailable
 from services.infra.process.names import RESULTS_QUEUE, RESULTS_TASK, SUBMIT_TASK
 from services.infra.process.settings import ResultWriterSettings
 from services.infra.stores.archive import Archive
-from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger import Presence, RedisLedger
-from services.infra.stores.results import SqlResults
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Ledger, Presence
+from services.infra.stores.results import ResultStore
 from services.infra.stores.wake_up import WakeUp
 from worker.app import Ticker, create_app, serve
 from worker.progress import Progress
@@ -33,15 +33,15 @@ log = structlog.get_logger()
 def run_result_writer(settings: ResultWriterSettings, name: str) -> int:
     """Serves the queue `results` until asked to stop; returns the exit code. Raises RecipeInvalid."""
     app = create_app(settings.ledger_url)
-    ledger = RedisLedger(settings.ledger_url, lease_ms=settings.lease_ms)
-    frames = RedisFrames(settings.frames_url)
+    ledger = Ledger(settings.ledger_url, lease_ms=settings.lease_ms)
+    frames = FrameStore(settings.frames_url)
     recipes = RecipeBook(settings.recipes_dir)
     progress = Progress(name=name, kind="result-writer")
     result_writer = ResultWriter(
         consumer=name,
         ledger=ledger,
         frames=frames,
-        results=SqlResults(settings.database_url),
+        results=ResultStore(settings.database_url),
         recipes=recipes,
         archive=Archive(settings.archive_dir),
         progress=progress,
@@ -51,7 +51,7 @@ def run_result_writer(settings: ResultWriterSettings, name: str) -> int:
     register_results(app, result_writer, wake_up)
     register_submit(app, Submission(ledger, frames, WakeUp(settings.ledger_url), recipes))
     presence = Presence(settings.ledger_url, name)
-    ticker = Ticker([presence.show, lambda: ledger.heartbeat(progress.heartbeat()), wake_up.send])
+    ticker = Ticker([presence.show, lambda: ledger.telemetry.heartbeat(progress.heartbeat()), wake_up.send])
     return serve(app, [RESULTS_QUEUE], name, ticker, threading.Event(), partial(refuse_body, ledger))
 
 

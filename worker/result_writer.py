@@ -41,9 +41,9 @@ class ResultWriter:
     def tick(self) -> None:
         """Stores all results that wait; sweeps once an hour. Raises StoreError; nothing is lost then."""
         self.recipes.reload_if_changed()
-        while entries := self.ledger.read_results(self.consumer, self.batch_size):
+        while entries := self.ledger.outbox.read(self.consumer, self.batch_size):
             stored = self._store(entries)
-            self.ledger.acknowledge_results(stored)
+            self.ledger.outbox.acknowledge(stored)
             self.progress.finish(len(stored))
         if self._swept_at is None or time.monotonic() - self._swept_at >= SWEEP_SECONDS:
             self.sweep()
@@ -109,7 +109,7 @@ class ResultWriter:
 
         A frame is put before its job is added, so it goes only when it stood alone at the last sweep as well.
         """
-        alone = frozenset(name for name in self.frames.ids() if self.ledger.state(name) is None)
+        alone = frozenset(name for name in self.frames.ids() if self.ledger.jobs.state(name) is None)
         orphans = alone & self._jobless
         self.frames.delete(*orphans)
         self._jobless = alone - orphans

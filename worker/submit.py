@@ -64,8 +64,8 @@ def refuse_body(ledger: Ledger, detail: str, body: object) -> None:
 
 def _refuse(ledger: Ledger, result_id: str, error: LynceusError, payload: str) -> None:
     log.warning("submit_refused", code=error.code, detail=error.detail)
-    ledger.count("submit_refused")
-    ledger.refuse(result_id, error.problem(), payload[:MAX_PAYLOAD])
+    ledger.telemetry.count("submit_refused")
+    ledger.jobs.refuse(result_id, error.problem(), payload[:MAX_PAYLOAD])
 
 
 def accept(message: object, submission: Submission) -> Accepted:

@@ -80,13 +80,13 @@ class WorkLoop:
     def _is_more_to_come(self) -> bool:
         """Waits a little for the next part: it is then taken up at once, without another wake-up."""
         context = self._context
-        newest = context.ledger.newest_event_id()
+        newest = context.ledger.events.newest_id()
         # Once more, for what came before that event.
         if self.step():
             return True
         ends_at = time.monotonic() + context.linger_seconds
         while not context.stop.is_set() and time.monotonic() < ends_at:
-            if context.ledger.events_after(newest, 1, LINGER_LOOK_MS):
+            if context.ledger.events.after(newest, 1, LINGER_LOOK_MS):
                 return True
         return context.stop.is_set()
 

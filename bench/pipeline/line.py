@@ -32,8 +32,8 @@ from services.infra.intake.picture import read_picture
 from services.infra.intake.recipes import RecipeBook
 from services.infra.intake.submission import Submission
 from services.infra.process.errors import LynceusError
-from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger import EventKind, Heartbeat, RedisLedger
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import EventKind, Heartbeat, Ledger
 from services.infra.stores.spool import Spool
 from services.infra.stores.wake_up import WakeUp
 
@@ -141,8 +141,8 @@ def running_gateway(
 ) -> Iterator[Health]:
     """A gateway on these cameras and stores, in this process; stopped at the end of the block."""
     stop, health, dead_letters = threading.Event(), Health(), DeadLetters()
-    ledger, recipes = RedisLedger(ledger_url), RecipeBook(_recipes(directory))
-    frames, wake_up = RedisFrames(frames_url), WakeUp(ledger_url)
+    ledger, recipes = Ledger(ledger_url), RecipeBook(_recipes(directory))
+    frames, wake_up = FrameStore(frames_url), WakeUp(ledger_url)
     door = Submission(ledger, frames, wake_up, recipes, HIGH_WATER, HIGH_WATER, health.stages)
     intake = Intake(door, Spool(directory / "spool", SPOOL_BYTES), health, dead_letters)
     shared = Shared(intake, ledger, recipes, health, dead_letters)
@@ -163,8 +163,8 @@ class Line:
     stack: LocalStack
     supervisor: Supervisor
     recipes: RecipeBook
-    ledger: RedisLedger
-    frames: RedisFrames
+    ledger: Ledger
+    frames: FrameStore
     api: ApiClient
     directory: Path
     verdicts: dict[str, float] = field(default_factory=dict)
@@ -186,7 +186,7 @@ class Line:
     def watched(self, permits: Permits) -> Iterator[None]:
         """Follows the live feed from outside: notes every verdict, and lets one more frame in for each."""
         over = threading.Event()
-        first = self.ledger.newest_event_id()
+        first = self.ledger.events.newest_id()
         thread = threading.Thread(target=self._follow, args=(first, permits, over))
         thread.start()
         try:
@@ -197,7 +197,7 @@ class Line:
 
     def _follow(self, event_id: str, permits: Permits, over: threading.Event) -> None:
         while not over.is_set():
-            for event in self.ledger.events_after(event_id, 1000, 200):
+            for event in self.ledger.events.after(event_id, 1000, 200):
                 event_id = event.event_id
                 if event.kind is EventKind.VERDICT:
                     self.repeated += event.part_id in self.verdicts
@@ -216,14 +216,14 @@ class Line:
         """The worker's heartbeat, one that is newer than this call."""
         now = datetime.now(UTC)
         while True:
-            for heartbeat in self.ledger.heartbeats():
+            for heartbeat in self.ledger.telemetry.heartbeats():
                 if heartbeat.kind == "worker" and heartbeat.moment > now:
                     return heartbeat
             time.sleep(0.05)
 
     def verdict(self, part: str) -> Verdict:
         """The verdict on a part, from the ledger."""
-        state = self.ledger.state(self.results[part])
+        state = self.ledger.jobs.state(self.results[part])
         if state is None or state.verdict is None:
             raise RuntimeError(f"{part} has no verdict")
         return state.verdict
@@ -252,8 +252,8 @@ def running_line(directory: Path) -> Iterator[Line]:
             stack,
             supervisor,
             RecipeBook(recipes),
-            RedisLedger(_redis_url(stack, "ledger")),
-            RedisFrames(_redis_url(stack, "frames")),
+            Ledger(_redis_url(stack, "ledger")),
+            FrameStore(_redis_url(stack, "frames")),
             api,
             directory,
         )

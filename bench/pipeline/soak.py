@@ -41,7 +41,7 @@ from services.infra.process.names import (
     job_key,
     queue_stream,
 )
-from services.infra.stores.results import ResultFilters, SqlResults
+from services.infra.stores.results import ResultFilters, ResultStore
 
 WINDOW = 48
 SAMPLE_SECONDS = 5.0
@@ -120,14 +120,14 @@ def run(line: Line, plan: Plan, options: argparse.Namespace) -> tuple[Report, Me
 def settle(line: Line) -> None:
     """Returns when every report is written and every result stored."""
     with Redis.from_url(line.url("ledger")) as redis:
-        while redis.xlen(RESULTS_STREAM) or any(line.ledger.waiting(queue) for queue in Queue):
+        while redis.xlen(RESULTS_STREAM) or any(line.ledger.jobs.waiting(queue) for queue in Queue):
             time.sleep(0.5)
     time.sleep(IDLE_SECONDS)
 
 
 def stored(directory: Path) -> Counter[str]:
     """How often each part is in the database, and how many reports are; from the database alone."""
-    results, found, cursor = SqlResults(f"sqlite:///{directory / 'lynceus.db'}"), Counter[str](), None
+    results, found, cursor = ResultStore(f"sqlite:///{directory / 'lynceus.db'}"), Counter[str](), None
     while True:
         page = results.page(ResultFilters(), cursor, PAGE)
         for row in page.results:
@@ -148,7 +148,7 @@ def unknown_keys(ledger: Redis) -> list[str]:
 
 def facts(line: Line, plan: Plan, report: Report, options: argparse.Namespace) -> Facts:
     """What was found and what is expected, by name."""
-    rows, dead_letters = stored(options.directory), line.ledger.dead_letters(1000)
+    rows, dead_letters = stored(options.directory), line.ledger.jobs.dead_letters(1000)
     parts = plan.parts
     heartbeat = line.worker_heartbeat()
     engine = heartbeat.engine
@@ -164,7 +164,7 @@ def facts(line: Line, plan: Plan, report: Report, options: argparse.Namespace) -
             "parts in the database": (sum(rows[name] > 0 for name in parts), options.frames),
             "parts there more than once": (sum(rows[name] > 1 for name in parts), 0),
             "reports and dead letters": (rows["reports"] + len(dead_letters), options.reported),
-            "gateway.accepted": (line.ledger.counters().get("gateway.accepted"), options.frames),
+            "gateway.accepted": (line.ledger.telemetry.counters().get("gateway.accepted"), options.frames),
             "entries left in streams": (sum(ledger.xlen(name) for name, _ in streams), 0),
             "entries still claimed": (sum(ledger.xpending(*each)["pending"] for each in streams), 0),
             "job records": (len(jobs), options.frames),

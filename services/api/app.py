@@ -15,7 +15,7 @@ from services.infra.process.settings import ApiSettings
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger
 from services.infra.stores.results import ResultStore
-from services.infra.stores.wake_up import WakeUpPort
+from services.infra.stores.wake_up import WakeUp
 
 UPLOADS_AT_ONCE = 8
 LISTENERS_AT_ONCE = 64
@@ -26,7 +26,7 @@ def create_app(
     ledger: Ledger,
     frames: FrameStore,
     results: ResultStore,
-    wake_up: WakeUpPort,
+    wake_up: WakeUp,
     recipes: RecipeBook,
 ) -> FastAPI:
     """The REST service over these stores; it keeps nothing of its own, so any number of them may run."""

@@ -33,7 +33,7 @@ def find(ports: Ports, result_id: str) -> Known:
 
     The database is asked first for the signature's sake: only there does a report become SIGNED.
     """
-    state = ports.ledger.state(result_id)
+    state = ports.ledger.jobs.state(result_id)
     if state is not None and not state.stage.is_final:
         return _live(state)
     try:

@@ -85,8 +85,8 @@ def plant_status(ports: Ports) -> PlantStatus:
         queues=tuple(
             QueueState(
                 queue=queue,
-                waiting=ledger.waiting(queue),
-                oldest_wait_seconds=ledger.oldest_wait_seconds(queue),
+                waiting=ledger.jobs.waiting(queue),
+                oldest_wait_seconds=ledger.jobs.oldest_wait_seconds(queue),
             )
             for queue in Queue
         ),
@@ -94,10 +94,11 @@ def plant_status(ports: Ports) -> PlantStatus:
         models=_models(seen),
         latencies=latencies(recent),
         cameras=tuple(
-            CameraState(frame=frame, silent_seconds=_age(frame.moment, now)) for frame in ledger.last_frames()
+            CameraState(frame=frame, silent_seconds=_age(frame.moment, now))
+            for frame in ledger.telemetry.last_frames()
         ),
-        counters=ledger.counters(),
-        dead_letters=len(ledger.dead_letters(DEAD_LETTERS_COUNTED)),
+        counters=ledger.telemetry.counters(),
+        dead_letters=len(ledger.jobs.dead_letters(DEAD_LETTERS_COUNTED)),
         frames_used=ports.frames.used_fraction(),
         ledger_used=ledger.used_fraction(),
     )
@@ -106,7 +107,7 @@ def plant_status(ports: Ports) -> PlantStatus:
 def processes(ledger: Ledger) -> tuple[Process, ...]:
     """Every process seen within a day, alive or not. Raises StoreUnavailable."""
     now = datetime.now(UTC)
-    return tuple(_process(heartbeat, now) for heartbeat in ledger.heartbeats())
+    return tuple(_process(heartbeat, now) for heartbeat in ledger.telemetry.heartbeats())
 
 
 def _process(heartbeat: Heartbeat, now: datetime) -> Process:

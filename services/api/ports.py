@@ -12,7 +12,7 @@ from services.infra.process.settings import ApiSettings
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger
 from services.infra.stores.results import ResultStore
-from services.infra.stores.wake_up import WakeUpPort
+from services.infra.stores.wake_up import WakeUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Ports:
     ledger: Ledger
     frames: FrameStore
     results: ResultStore
-    wake_up: WakeUpPort
+    wake_up: WakeUp
     recipes: RecipeBook
     submission: Submission
     """The door through which a new inspection comes in."""

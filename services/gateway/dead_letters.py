@@ -33,5 +33,5 @@ class DeadLetters:
         """Send what is queued, oldest first; raises StoreError and keeps what was not sent."""
         while self._unsent:
             refused = self._unsent[0]
-            ledger.refuse(refused.frame_id, refused.problem, refused.payload)
+            ledger.jobs.refuse(refused.frame_id, refused.problem, refused.payload)
             self._unsent.popleft()

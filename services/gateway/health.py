@@ -97,9 +97,9 @@ class Health:
 
     def tell(self, ledger: Ledger) -> None:
         """Send the heartbeat, last frames and counters; raises StoreUnavailable and keeps what is untold."""
-        ledger.heartbeat(self._heartbeat())
+        ledger.telemetry.heartbeat(self._heartbeat())
         for camera_id, (moment, outcome) in self._take_last_frames().items():
-            ledger.note_frame(camera_id, moment, outcome)
+            ledger.telemetry.note_frame(camera_id, moment, outcome)
         for counter in list(self._untold.counts):
             self._tell_counter(ledger, counter)
 
@@ -107,7 +107,7 @@ class Health:
         with self._lock:
             by = self._untold.counts[counter]
         if by:
-            ledger.count(counter, by)
+            ledger.telemetry.count(counter, by)
             with self._lock:
                 self._untold.counts[counter] -= by
 

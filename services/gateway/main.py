@@ -34,8 +34,8 @@ from services.infra.intake.yaml_file import invalid
 from services.infra.process.errors import LynceusError, SourcesInvalid, UnknownRecipe
 from services.infra.process.logging import set_up_logging
 from services.infra.process.settings import GatewaySettings, load_settings
-from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger.redis_ledger import RedisLedger
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Ledger
 from services.infra.stores.spool import Spool
 from services.infra.stores.wake_up import WakeUp
 
@@ -66,11 +66,11 @@ def build(settings: GatewaySettings, stop: Event) -> GatewayLoop:
     recipes = RecipeBook(settings.recipes_dir)
     configs = load_sources(settings.sources_file)
     _check_recipes(settings.sources_file, configs, recipes)
-    ledger = RedisLedger(settings.ledger_url)
+    ledger = Ledger(settings.ledger_url)
     health, dead_letters = Health(f"gateway-{socket.gethostname()}"), DeadLetters()
     submission = Submission(
         ledger=ledger,
-        frames=RedisFrames(settings.frames_url),
+        frames=FrameStore(settings.frames_url),
         wake_up=WakeUp(settings.ledger_url),
         recipes=recipes,
         frames_high_water=settings.frames_high_water,

@@ -15,9 +15,9 @@ from services.infra.intake.recipes import RecipeBook
 from services.infra.process.errors import LynceusError
 from services.infra.process.logging import set_up_logging
 from services.infra.process.settings import ApiSettings, load_settings
-from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger import RedisLedger
-from services.infra.stores.results import SqlResults
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Ledger
+from services.infra.stores.results import ResultStore
 from services.infra.stores.wake_up import WakeUp
 from services.web.pages import add_pages
 
@@ -56,9 +56,9 @@ def _app(settings: ApiSettings) -> FastAPI:
     """The application over the stores that the settings name; they connect on first use."""
     app = create_app(
         settings,
-        ledger=RedisLedger(settings.ledger_url),
-        frames=RedisFrames(settings.frames_url),
-        results=SqlResults(settings.database_url),
+        ledger=Ledger(settings.ledger_url),
+        frames=FrameStore(settings.frames_url),
+        results=ResultStore(settings.database_url),
         wake_up=WakeUp(settings.ledger_url),
         recipes=RecipeBook(settings.recipes_dir),
     )

@@ -13,10 +13,10 @@ from fastapi.testclient import TestClient
 from services.infra.intake.recipes import RecipeBook
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.settings import ApiSettings
-from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger import RedisLedger
-from services.infra.stores.results import SqlResults
-from services.infra.stores.wake_up import MemoryWakeUp
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Ledger
+from services.infra.stores.results import ResultStore
+from services.infra.stores.wake_up import WakeUp
 from tests.api.line import ROOT, Answer, Line, form
 from tests.conftest import WaitUntil
 
@@ -40,10 +40,10 @@ def line(ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path) -
     )
     return Line(
         settings=settings,
-        ledger=RedisLedger(settings.ledger_url),
-        frames=RedisFrames(settings.frames_url),
-        results=SqlResults(settings.database_url),
-        wake_up=MemoryWakeUp(),
+        ledger=Ledger(settings.ledger_url),
+        frames=FrameStore(settings.frames_url),
+        results=ResultStore(settings.database_url),
+        wake_up=WakeUp(settings.ledger_url),
         recipes=RecipeBook(settings.recipes_dir),
     )
 

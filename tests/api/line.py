@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from fastapi import FastAPI
 from PIL import Image
+from redis import Redis
 
 from schemas.job import DiagnosisJob, InspectionJob
 from schemas.report import Cause, Diagnosis, DiagnosisReport
@@ -17,13 +18,13 @@ from schemas.verdict import ClassScore, Decision, ProcessingTimes, Verdict, Vers
 from services.api.app import create_app
 from services.infra.intake.recipes import RecipeBook
 from services.infra.process.engine_status import EngineStatus, PriorityStatus
-from services.infra.process.names import Queue
+from services.infra.process.names import Queue, wake_up_key
 from services.infra.process.settings import ApiSettings
 from services.infra.process.stages import StageTime
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Heartbeat, Ledger
 from services.infra.stores.results import ResultStore
-from services.infra.stores.wake_up import MemoryWakeUp
+from services.infra.stores.wake_up import WakeUp
 from services.web.pages import add_pages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,7 +140,7 @@ class Line:
     ledger: Ledger
     frames: FrameStore
     results: ResultStore
-    wake_up: MemoryWakeUp
+    wake_up: WakeUp
     recipes: RecipeBook
 
     def app(self, **changes: object) -> FastAPI:
@@ -149,9 +150,18 @@ class Line:
         add_pages(app)
         return app
 
+    def woken(self) -> set[Queue]:
+        """The queues with a wake-up that no worker has received yet."""
+        with Redis.from_url(self.settings.ledger_url) as client:
+            return {queue for queue in Queue if client.exists(wake_up_key(queue))}
+
+    def empty_ledger(self) -> Ledger:
+        """A ledger that has forgotten everything: another database of the same server."""
+        return Ledger(self.settings.ledger_url.removesuffix("/0") + "/1")
+
     def decide(self, defect_probability: float = 0.93) -> Verdict:
         """Give the oldest waiting part a verdict, as a worker does."""
-        (entry,) = self.ledger.read(Queue.INSPECT, WORKER, 1)
+        (entry,) = self.ledger.jobs.read(Queue.INSPECT, WORKER, 1)
         assert isinstance(entry.job, InspectionJob)
         verdict = self._verdict(entry.job, defect_probability)
         diagnosis = None
@@ -164,12 +174,12 @@ class Line:
                 verdict=verdict,
                 creation_time=verdict.creation_time,
             )
-        self.ledger.commit_verdict(entry, verdict, diagnosis)
+        self.ledger.jobs.commit_verdict(entry, verdict, diagnosis)
         return verdict
 
     def diagnose(self, diagnosis: Diagnosis = DIAGNOSIS) -> DiagnosisReport:
         """Write the oldest waiting report, as a worker does."""
-        (entry,) = self.ledger.read(Queue.DIAGNOSE, WORKER, 1)
+        (entry,) = self.ledger.jobs.read(Queue.DIAGNOSE, WORKER, 1)
         assert isinstance(entry.job, DiagnosisJob)
         verdict = entry.job.verdict
         report = DiagnosisReport(
@@ -185,12 +195,12 @@ class Line:
             processing_times=verdict.processing_times,
             creation_time=datetime.now(UTC),
         )
-        self.ledger.commit_report(entry, report)
+        self.ledger.jobs.commit_report(entry, report)
         return report
 
     def store(self) -> None:
         """Store what is decided and written, and drop the pixels, as the result writer does."""
-        entries = self.ledger.read_results("result-writer-of-the-test", 1000)
+        entries = self.ledger.outbox.read("result-writer-of-the-test", 1000)
         for entry in entries:
             if entry.verdict is not None:
                 self.results.save_verdicts([entry.verdict])
@@ -198,7 +208,7 @@ class Line:
                 self.results.save_report(entry.report)
             if entry.stage.is_final:
                 self.frames.delete(entry.result_id)
-        self.ledger.acknowledge_results(entries)
+        self.ledger.outbox.acknowledge(entries)
 
     def heartbeat(
         self,
@@ -210,7 +220,7 @@ class Line:
     ) -> None:
         """Give a heartbeat of a process, now or some seconds ago."""
         now = datetime.now(UTC)
-        self.ledger.heartbeat(
+        self.ledger.telemetry.heartbeat(
             Heartbeat(
                 name=f"{kind}-1@line",
                 kind=kind,

@@ -63,8 +63,8 @@ def test_a_bad_image_is_refused_with_its_hint(submit: Submit, line: Line, name: 
     data, status, code = BAD_IMAGES[name]
     _problem(submit(data=data), status, code)
 
-    assert line.ledger.waiting(Queue.INSPECT) == 0
-    assert line.wake_up.waiting == set()
+    assert line.ledger.jobs.waiting(Queue.INSPECT) == 0
+    assert line.woken() == set()
 
 
 ODD_IMAGES = {

@@ -71,7 +71,7 @@ def test_streams_are_bounded(monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
     wait_until = request.getfixturevalue("wait_until")
 
     assert refused.status_code == 503
-    assert line.ledger.newest_event_id() != "0"
+    assert line.ledger.events.newest_id() != "0"
     wait_until(lambda: _is_seated(served))
 
 

@@ -7,7 +7,6 @@ from fastapi.testclient import TestClient
 
 from schemas.verdict import Decision
 from services.infra.stores.archive import Archive
-from services.infra.stores.ledger import MemoryLedger
 from tests.api.conftest import Submit
 from tests.api.line import Line, encoded, picture, png
 
@@ -40,7 +39,7 @@ def test_the_answer_is_the_same_after_the_ledger_forgot(
     line.diagnose()
     live = client.get(place).json()
     line.store()
-    with TestClient(replace(line, ledger=MemoryLedger()).app()) as later:
+    with TestClient(replace(line, ledger=line.empty_ledger()).app()) as later:
         assert later.get(place).json() == live
         assert later.get(live["links"]["report"]).json() == client.get(live["links"]["report"]).json()
 
@@ -138,11 +137,11 @@ def test_results_are_narrowed(
 
 def test_the_database_away_does_not_hide_live_verdicts(submit: Submit, line: Line) -> None:
     """What the ledger knows is told; only what it has forgotten waits for the database."""
-    from services.infra.stores.results import SqlResults
+    from services.infra.stores.results import ResultStore
 
     place = submit(data=png()).headers["Location"]
     line.decide(0.01)
-    broken = replace(line, results=SqlResults("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
+    broken = replace(line, results=ResultStore("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
     with TestClient(broken.app()) as client:
         assert client.get(place).json()["verdict"]["decision"] == Decision.ACCEPT
         away = client.get("/v1/results")

@@ -12,7 +12,7 @@ from schemas.problem import Problem
 from schemas.verdict import Verdict
 from services.api.latencies import latencies
 from services.infra.process.names import Queue
-from services.infra.stores.ledger import RedisLedger
+from services.infra.stores.ledger import Ledger
 from services.infra.stores.results import StoredResult
 from tests.api.conftest import Submit
 from tests.api.line import ENGINE, WORKER, Line
@@ -26,8 +26,8 @@ def test_the_status_tells_what_waits_and_who_works(submit: Submit, client: TestC
     line.decide(0.93)
     line.store()
     line.heartbeat()
-    line.ledger.note_frame("camera-1", datetime.now(UTC), "accepted")
-    line.ledger.count("frames_dropped", 2)
+    line.ledger.telemetry.note_frame("camera-1", datetime.now(UTC), "accepted")
+    line.ledger.telemetry.count("frames_dropped", 2)
     status = client.get("/v1/status").json()
 
     assert {queue["queue"]: queue["waiting"] for queue in status["queues"]} == {"inspect": 2, "diagnose": 1}
@@ -59,9 +59,9 @@ def test_a_job_given_up_is_listed_with_its_reason(submit: Submit, client: TestCl
     """The dead-letter list holds the problem, and the status counts it."""
     result_id = submit().json()["result_id"]
     line.decide(0.93)
-    (entry,) = line.ledger.read(Queue.DIAGNOSE, WORKER, 1)
+    (entry,) = line.ledger.jobs.read(Queue.DIAGNOSE, WORKER, 1)
     problem = client.get("/v1/nothing").json()
-    line.ledger.dead_letter(entry, Problem.model_validate(problem), None)
+    line.ledger.jobs.dead_letter(entry, Problem.model_validate(problem), None)
     dead_letters = client.get("/v1/dead-letters").json()["dead_letters"]
 
     assert [(letter["result_id"], letter["problem"]) for letter in dead_letters] == [
@@ -130,7 +130,7 @@ def test_the_dashboard_shows_each_engine(client: TestClient, line: Line) -> None
 def test_a_store_away_is_named_with_its_hint(line: Line, fresh_redis: FreshRedis) -> None:
     """With the ledger down: 503 everywhere it is needed, the page says what to do, health still answers."""
     server = fresh_redis()
-    with TestClient(replace(line, ledger=RedisLedger(server.url)).app()) as client:
+    with TestClient(replace(line, ledger=Ledger(server.url)).app()) as client:
         server.kill()
         ready = client.get("/readyz").json()
         page = client.get("/")

@@ -16,8 +16,7 @@ from services.api.routers.inspections import result_id_of
 from services.infra.intake.recipes import RecipeBook
 from services.infra.process.errors import FrameMissing
 from services.infra.process.names import Queue
-from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger import MemoryLedger
+from services.infra.stores.frames import FrameStore
 from tests.api.conftest import Submit
 from tests.api.line import Line, encoded, form, png
 from tests.conftest import FreshRedis
@@ -39,9 +38,9 @@ def test_an_image_becomes_a_waiting_job(submit: Submit, client: TestClient, line
         "recipe_id": "surface",
         "recipe_version": 1,
     }
-    assert line.ledger.waiting(Queue.INSPECT) == 1
+    assert line.ledger.jobs.waiting(Queue.INSPECT) == 1
     assert line.frames.get(body["result_id"]) == png()
-    assert line.wake_up.waiting == {Queue.INSPECT}
+    assert line.woken() == {Queue.INSPECT}
     found = client.get(answered.headers["Location"])
     assert found.json()["stage"] == "waiting"
     assert "Retry-After" in found.headers
@@ -67,7 +66,7 @@ def test_json_with_base64_asks_for_the_same_as_a_form(submit: Submit, client: Te
 
     assert second.status_code == 202
     assert second.json() == first.json()
-    assert line.ledger.waiting(Queue.INSPECT) == 1
+    assert line.ledger.jobs.waiting(Queue.INSPECT) == 1
 
 
 def test_a_kept_image_is_inspected_again_by_reference(submit: Submit, client: TestClient, line: Line) -> None:
@@ -115,7 +114,7 @@ def test_a_hundred_posts_with_one_key_make_one_job(line: Line) -> None:
 
     assert {answered.status_code for answered in answers} == {202}
     assert len({answered.text for answered in answers}) == 1
-    assert line.ledger.waiting(Queue.INSPECT) == 1
+    assert line.ledger.jobs.waiting(Queue.INSPECT) == 1
 
 
 @pytest.mark.parametrize(
@@ -132,7 +131,7 @@ def test_the_same_key_with_another_request_is_refused(
 
     assert answered.status_code == 422
     assert answered.json()["code"] == "duplicate-conflict"
-    assert line.ledger.waiting(Queue.INSPECT) == 1
+    assert line.ledger.jobs.waiting(Queue.INSPECT) == 1
 
 
 def test_the_same_key_with_another_image_is_refused(submit: Submit, line: Line) -> None:
@@ -149,7 +148,7 @@ def test_a_key_whose_job_is_long_finished_is_refused(submit: Submit, line: Line)
     submit()
     verdict = line.decide(0.01)
     line.store()
-    forgetful = replace(line, ledger=MemoryLedger())
+    forgetful = replace(line, ledger=line.empty_ledger())
     with TestClient(forgetful.app()) as client:
         answered = client.post("/v1/inspections", **form("key-1", data=png(seed=9)))
 
@@ -162,7 +161,7 @@ def test_a_dark_frame_is_taken_and_marked_as_unusable(submit: Submit, line: Line
     answered = submit(data=encoded(Image.new("RGB", (96, 80), (2, 2, 2))))
 
     assert answered.status_code == 202
-    state = line.ledger.state(answered.json()["result_id"])
+    state = line.ledger.jobs.state(answered.json()["result_id"])
     assert state is not None
     assert state.job.unusable_reason is not None
     assert "dark" in state.job.unusable_reason
@@ -170,7 +169,7 @@ def test_a_dark_frame_is_taken_and_marked_as_unusable(submit: Submit, line: Line
 
 def test_a_full_frame_store_asks_to_come_back(line: Line, fresh_redis: FreshRedis) -> None:
     """503 with Retry-After, and nothing half accepted: neither a job nor an image is left behind."""
-    frames = RedisFrames(fresh_redis(maxmemory="64mb", appendonly=False).url)
+    frames = FrameStore(fresh_redis(maxmemory="64mb", appendonly=False).url)
     full = replace(line, frames=frames)
     with TestClient(full.app(frames_high_water=0.001)) as client:
         answered = client.post("/v1/inspections", **form("key-1"))
@@ -178,7 +177,7 @@ def test_a_full_frame_store_asks_to_come_back(line: Line, fresh_redis: FreshRedi
     assert answered.status_code == 503
     assert answered.json()["code"] == "store-full"
     assert int(answered.headers["Retry-After"]) > 0
-    assert line.ledger.waiting(Queue.INSPECT) == 0
+    assert line.ledger.jobs.waiting(Queue.INSPECT) == 0
     with pytest.raises(FrameMissing):
         frames.get(result_id_of("key-1"))
 

@@ -9,7 +9,7 @@ from schemas.report import ReportState
 from services.cli.client import ApiClient
 from services.cli.local.folder_lock import claimed
 from services.cli.places import RECIPES, SAMPLES
-from services.infra.stores.results import SqlResults
+from services.infra.stores.results import ResultStore
 from tests.cli.conftest import Lynceus, Told
 from tests.infra.samples import report, verdict
 
@@ -133,7 +133,7 @@ def test_a_report_that_is_not_there_is_said_so(lynceus: Lynceus, api_url: str) -
 def filed(api_directory: Path, request: pytest.FixtureRequest) -> str:
     """The id of a filed report that the API serves; another one for each test."""
     result_id: str = request.node.name.partition("[")[0]
-    results = SqlResults(f"sqlite:///{api_directory / 'lynceus.db'}")
+    results = ResultStore(f"sqlite:///{api_directory / 'lynceus.db'}")
     results.save_verdicts([verdict(result_id)])
     results.save_report(report().model_copy(update={"result_id": result_id}))
     results.close()

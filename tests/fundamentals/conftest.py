@@ -15,9 +15,9 @@ from services.infra.intake.submission import Submission, SubmissionRequest
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.names import Queue
 from services.infra.stores.archive import Archive
-from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger import JobState, RedisLedger
-from services.infra.stores.results import SqlResults
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import JobState, Ledger
+from services.infra.stores.results import ResultStore
 from services.infra.stores.wake_up import WakeUp
 from worker.context import WorkerContext
 from worker.leases import Leases
@@ -34,11 +34,11 @@ SAMPLES = ROOT / "samples"
 class Line:
     """A production line's inspection: a door, a worker and a result writer."""
 
-    ledger: RedisLedger
+    ledger: Ledger
     wake_up: WakeUp
-    frames: RedisFrames
+    frames: FrameStore
     recipes: RecipeBook
-    results: SqlResults
+    results: ResultStore
     engine: Engine
     archive: Archive
 
@@ -78,7 +78,7 @@ class Line:
 
     def state(self, result_id: str) -> JobState:
         """What the ledger knows of a part; it must know it."""
-        state = self.ledger.state(result_id)
+        state = self.ledger.jobs.state(result_id)
         assert state is not None
         return state
 
@@ -92,7 +92,7 @@ class Line:
             golden=GoldenImages(self.recipes),
             wake_up=self.wake_up,
             engine=self.engine,
-            leases=Leases(self.ledger, consumer, 30_000),
+            leases=Leases(self.ledger.jobs, consumer, 30_000),
             progress=Progress(name=consumer, kind="worker"),
             stop=threading.Event(),
             reports_at_once=8,
@@ -112,11 +112,11 @@ def starter() -> Iterator[Engine]:
 def line(ledger_redis: RedisServer, frames_redis: RedisServer, starter: Engine, tmp_path: Path) -> Line:
     """A line with empty stores."""
     return Line(
-        ledger=RedisLedger(ledger_redis.url),
+        ledger=Ledger(ledger_redis.url),
         wake_up=WakeUp(ledger_redis.url),
-        frames=RedisFrames(frames_redis.url),
+        frames=FrameStore(frames_redis.url),
         recipes=RecipeBook(ROOT / "recipes"),
-        results=SqlResults(f"sqlite:///{tmp_path}/lynceus.db"),
+        results=ResultStore(f"sqlite:///{tmp_path}/lynceus.db"),
         engine=starter,
         archive=Archive(tmp_path / "archive"),
     )

@@ -43,7 +43,7 @@ def test_what_is_no_whole_image_is_refused_at_the_door(line: Line, data: bytes) 
         line.submit_bytes(data, "surface", "broken")
 
     assert refused.value.problem().hint
-    assert line.ledger.state("broken") is None
+    assert line.ledger.jobs.state("broken") is None
 
 
 def test_an_unknown_recipe_is_refused_with_those_there_are(line: Line) -> None:

@@ -3,7 +3,7 @@
 from schemas import Decision
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.names import Queue
-from services.infra.stores.ledger import RedisLedger
+from services.infra.stores.ledger import Ledger
 from tests.fundamentals.conftest import Line
 
 
@@ -12,14 +12,14 @@ def test_the_same_request_twice_is_one_inspection(line: Line) -> None:
     first, second = line.submit("surface/SF-003.png"), line.submit("surface/SF-003.png")
 
     assert first == second
-    assert line.ledger.waiting(Queue.INSPECT) == 1
+    assert line.ledger.jobs.waiting(Queue.INSPECT) == 1
 
 
 def test_another_worker_takes_over_what_a_dead_one_left(line: Line, ledger_redis: RedisServer) -> None:
     """Read but never committed: after the lease the part goes to the next worker that looks."""
     result_id = line.submit("surface/SF-002.png")
-    assert len(line.ledger.read(Queue.INSPECT, "worker-that-dies", 8)) == 1
-    line.ledger = RedisLedger(ledger_redis.url, lease_ms=0)
+    assert len(line.ledger.jobs.read(Queue.INSPECT, "worker-that-dies", 8)) == 1
+    line.ledger = Ledger(ledger_redis.url, lease_ms=0)
 
     line.work()
 

@@ -24,8 +24,8 @@ from services.infra.intake.picture import read_picture
 from services.infra.intake.recipes import RecipeBook
 from services.infra.intake.submission import Submission
 from services.infra.process.names import Queue
-from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger.redis_ledger import RedisLedger
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Ledger
 from services.infra.stores.spool import Spool
 from services.infra.stores.wake_up import WakeUp
 
@@ -63,8 +63,8 @@ def folder_config(path: Path) -> FolderConfig:
 class Plant:
     """One gateway and its stores."""
 
-    ledger: RedisLedger
-    frames: RedisFrames
+    ledger: Ledger
+    frames: FrameStore
     spool: Spool
     health: Health
     dead_letters: DeadLetters
@@ -87,8 +87,8 @@ class Plant:
 
     def jobs(self) -> Sequence[InspectionJob]:
         """All jobs that wait, in the order a worker gets them; each is delivered once."""
-        entries = self.ledger.read(Queue.INSPECT, "worker-of-the-test", 1000)
-        self.ledger.release(entries)
+        entries = self.ledger.jobs.read(Queue.INSPECT, "worker-of-the-test", 1000)
+        self.ledger.jobs.release(entries)
         return [entry.job for entry in entries if isinstance(entry.job, InspectionJob)]
 
     def parts(self) -> list[str]:
@@ -98,7 +98,7 @@ class Plant:
 
 def make_plant(ledger_url: str, frames_url: str, folder: Path, spool_bytes: int = 100_000_000) -> Plant:
     """A gateway over two Redis servers, with its spool in a folder."""
-    ledger, frames, recipes = RedisLedger(ledger_url), RedisFrames(frames_url), RecipeBook(ROOT / "recipes")
+    ledger, frames, recipes = Ledger(ledger_url), FrameStore(frames_url), RecipeBook(ROOT / "recipes")
     submission = Submission(ledger, frames, WakeUp(ledger_url), recipes, 0.85, 0.85)
     spool, health, dead_letters = Spool(folder / "spool", spool_bytes), Health(), DeadLetters()
     intake = Intake(submission, spool, health, dead_letters)

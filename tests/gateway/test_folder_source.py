@@ -135,7 +135,7 @@ def test_a_wrong_file_lies_in_rejected_beside_its_problem(
     (folder / name).write_bytes(content)
     with plant.running(folder_config(folder)):
         wait_until((folder / "rejected" / name).exists, PATIENCE)
-        letter = wait_until(lambda: next(iter(plant.ledger.dead_letters(1)), None), PATIENCE)
+        letter = wait_until(lambda: next(iter(plant.ledger.jobs.dead_letters(1)), None), PATIENCE)
     problem = Problem.model_validate_json((folder / "rejected" / f"{name}.problem.json").read_text())
     assert problem.code == code
     assert problem.hint
@@ -143,7 +143,7 @@ def test_a_wrong_file_lies_in_rejected_beside_its_problem(
     assert letter is not None
     assert letter.problem == problem
     assert plant.jobs() == []
-    assert plant.ledger.counters()["camera.cam-1.rejected"] == 1
+    assert plant.ledger.telemetry.counters()["camera.cam-1.rejected"] == 1
 
 
 def test_a_wrong_sidecar_is_refused_with_its_field(plant: Plant, folder: Path, wait_until: WaitUntil) -> None:

@@ -86,9 +86,9 @@ def test_health_tells_counters_and_the_last_frame_of_each_camera(
     for number in range(3):
         (folder / f"SN-{number}.png").write_bytes(png(number))
     with plant.running(folder_config(folder)):
-        wait_until(lambda: plant.ledger.counters().get("gateway.accepted") == 3, PATIENCE)
-    assert plant.ledger.counters() == {"gateway.accepted": 3, "camera.cam-1.accepted": 3}
-    (last,) = plant.ledger.last_frames()
+        wait_until(lambda: plant.ledger.telemetry.counters().get("gateway.accepted") == 3, PATIENCE)
+    assert plant.ledger.telemetry.counters() == {"gateway.accepted": 3, "camera.cam-1.accepted": 3}
+    (last,) = plant.ledger.telemetry.last_frames()
     assert (last.camera_id, last.outcome) == ("cam-1", "accepted")
-    (heartbeat,) = plant.ledger.heartbeats()
+    (heartbeat,) = plant.ledger.telemetry.heartbeats()
     assert (heartbeat.kind, heartbeat.finished, heartbeat.failures) == ("gateway", 3, 0)

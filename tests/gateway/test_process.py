@@ -12,7 +12,7 @@ import pytest
 
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.names import Queue
-from services.infra.stores.ledger.redis_ledger import RedisLedger
+from services.infra.stores.ledger import Ledger
 from tests.conftest import FreshRedis, WaitUntil
 from tests.gateway.plant import ROOT, png
 
@@ -59,10 +59,12 @@ def test_it_takes_files_and_stops_cleanly_on_sigterm(
     _write_sources(tmp_path)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "SN-1.png").write_bytes(png())
-    ledger = RedisLedger(ledger_redis.url)
+    ledger = Ledger(ledger_redis.url)
     with _gateway(_environment(tmp_path, ledger_redis.url, frames_redis.url)) as process:
-        wait_until(lambda: ledger.waiting(Queue.INSPECT) == 1, PATIENCE)
-        wait_until(lambda: any(heartbeat.kind == "gateway" for heartbeat in ledger.heartbeats()), PATIENCE)
+        wait_until(lambda: ledger.jobs.waiting(Queue.INSPECT) == 1, PATIENCE)
+        wait_until(
+            lambda: any(heartbeat.kind == "gateway" for heartbeat in ledger.telemetry.heartbeats()), PATIENCE
+        )
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=PATIENCE) == 0
 
@@ -75,14 +77,14 @@ def test_it_is_killed_again_and_again_and_every_file_is_one_job(
     (tmp_path / "in").mkdir()
     for number in range(40):
         (tmp_path / "in" / f"SN-{number:02d}.png").write_bytes(png(number))
-    ledger = RedisLedger(ledger_redis.url)
+    ledger = Ledger(ledger_redis.url)
     environment = _environment(tmp_path, ledger_redis.url, frames_redis.url)
     for at_least in (1, 15, 40):
         with _gateway(environment):
-            wait_until(lambda: ledger.waiting(Queue.INSPECT) >= at_least, PATIENCE)  # noqa: B023
+            wait_until(lambda: ledger.jobs.waiting(Queue.INSPECT) >= at_least, PATIENCE)  # noqa: B023
     with _gateway(environment):
         wait_until(lambda: not list((tmp_path / "in").glob("*.png")), PATIENCE)
-    jobs = [entry.job for entry in ledger.read(Queue.INSPECT, "worker-of-the-test", 100)]
+    jobs = [entry.job for entry in ledger.jobs.read(Queue.INSPECT, "worker-of-the-test", 100)]
     assert sorted(job.part.part_id for job in jobs) == [f"SN-{number:02d}" for number in range(40)]
 
 
@@ -98,7 +100,7 @@ def test_without_redis_frames_are_taken_all_the_same(
     with _gateway(_environment(tmp_path, server.url, frames_redis.url)):
         wait_until((tmp_path / "in" / "processed" / "SN-1.png").exists, PATIENCE)
         server.start()
-        wait_until(lambda: RedisLedger(server.url).waiting(Queue.INSPECT) == 1, PATIENCE)
+        wait_until(lambda: Ledger(server.url).jobs.waiting(Queue.INSPECT) == 1, PATIENCE)
 
 
 def test_a_wrong_sources_file_stops_the_start_and_names_the_hint(

@@ -69,7 +69,9 @@ def test_a_camera_that_is_not_there_is_tried_again_and_stops_at_once(
     """No device of this number: the gateway runs, counts its tries, and ends when told to."""
     config = UsbConfig(kind="usb", camera_id="cam-u", recipe_id=RECIPE, device=200)
     with plant.running(config):
-        wait_until(lambda: plant.ledger.counters().get("camera.cam-u.reconnected", 0) >= 1, PATIENCE)
+        wait_until(
+            lambda: plant.ledger.telemetry.counters().get("camera.cam-u.reconnected", 0) >= 1, PATIENCE
+        )
     assert plant.health.total(FrameOutcome.FAILED) == 0
 
 

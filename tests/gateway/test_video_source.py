@@ -79,7 +79,8 @@ def test_a_missing_video_shows_in_health_and_is_tried_again(
     with plant.running(_config(path)):
         wait_until(
             lambda: any(
-                "line.avi" in (heartbeat.last_error or "") for heartbeat in plant.ledger.heartbeats()
+                "line.avi" in (heartbeat.last_error or "")
+                for heartbeat in plant.ledger.telemetry.heartbeats()
             ),
             PATIENCE,
         )

@@ -1,49 +1,35 @@
-"""Stores to test the same promises on: in memory, and on real servers."""
+"""The stores on real servers."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from services.infra.stores.frames import FrameStore, MemoryFrames, RedisFrames
-from services.infra.stores.ledger import Ledger, MemoryLedger, RedisLedger
+from services.infra.local_redis.server import RedisServer
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Ledger
 from tests.infra.postgres import has_postgres, running_postgres
 
 NEVER_MS = 600_000
 AT_ONCE_MS = 1
 
 
-@pytest.fixture(params=["memory", "redis"])
-def store_kind(request: pytest.FixtureRequest) -> str:
-    """Runs a test once on each adapter."""
-    return str(request.param)
-
-
-def _ledger(kind: str, lease_ms: int, request: pytest.FixtureRequest) -> Ledger:
-    if kind == "memory":
-        return MemoryLedger(lease_ms)
-    return RedisLedger(request.getfixturevalue("ledger_redis").url, lease_ms)
-
-
 @pytest.fixture
-def ledger(store_kind: str, request: pytest.FixtureRequest) -> Ledger:
+def ledger(ledger_redis: RedisServer) -> Ledger:
     """A ledger where no consumer is ever taken for dead, however slow the machine."""
-    return _ledger(store_kind, NEVER_MS, request)
+    return Ledger(ledger_redis.url, NEVER_MS)
 
 
 @pytest.fixture
-def hasty_ledger(store_kind: str, request: pytest.FixtureRequest) -> Ledger:
+def hasty_ledger(ledger_redis: RedisServer) -> Ledger:
     """A ledger where a consumer is taken for dead after a millisecond of silence."""
-    return _ledger(store_kind, AT_ONCE_MS, request)
+    return Ledger(ledger_redis.url, AT_ONCE_MS)
 
 
 @pytest.fixture
-def frames(store_kind: str, request: pytest.FixtureRequest) -> Iterator[FrameStore]:
-    """A frame store of each kind."""
-    if store_kind == "memory":
-        yield MemoryFrames()
-    else:
-        yield RedisFrames(request.getfixturevalue("frames_redis").url)
+def frames(frames_redis: RedisServer) -> FrameStore:
+    """The frame store, empty."""
+    return FrameStore(frames_redis.url)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from redis import Redis
 from services.infra.intake.capacity import StoreCapacity
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import StoreFull
-from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger import RedisLedger
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Ledger
 from tests.conftest import FreshRedis
 
 MARK = 0.85
@@ -17,7 +17,7 @@ MARK = 0.85
 
 def capacity(frames: RedisServer, ledger: RedisServer) -> StoreCapacity:
     """The room of two servers, never asked before."""
-    return StoreCapacity(RedisFrames(frames.url), RedisLedger(ledger.url), MARK, MARK)
+    return StoreCapacity(FrameStore(frames.url), Ledger(ledger.url), MARK, MARK)
 
 
 def set_limit(server: RedisServer, times_used: float) -> None:

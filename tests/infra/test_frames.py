@@ -6,7 +6,7 @@ from redis import Redis
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import DuplicateConflict, FrameMissing
 from services.infra.process.names import frame_key
-from services.infra.stores.frames import FRAME_KEPT_SECONDS, FrameStore, RedisFrames
+from services.infra.stores.frames import FRAME_KEPT_SECONDS, FrameStore
 
 PIXELS = bytes(range(256)) * 10
 
@@ -44,7 +44,7 @@ def test_a_store_without_a_limit_is_never_full(frames: FrameStore) -> None:
 
 def test_an_orphan_runs_out(frames_redis: RedisServer) -> None:
     """A frame whose job never came is gone after a week."""
-    RedisFrames(frames_redis.url).put("r1", PIXELS)
+    FrameStore(frames_redis.url).put("r1", PIXELS)
     with Redis.from_url(frames_redis.url) as client:
         assert 0 < client.ttl(frame_key("r1")) <= FRAME_KEPT_SECONDS
 

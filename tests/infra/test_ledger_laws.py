@@ -19,9 +19,7 @@ from services.infra.stores.ledger import (
     Duplicate,
     Entry,
     Ledger,
-    MemoryLedger,
     Queue,
-    RedisLedger,
     ResultEntry,
     Stage,
 )
@@ -50,7 +48,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(result_id=IDS)
     def add(self, result_id: str) -> None:
         """A job is accepted once."""
-        outcome = self.ledger.add(job(result_id), DIGEST)
+        outcome = self.ledger.jobs.add(job(result_id), DIGEST)
         expected = Duplicate(result_id) if result_id in self.accepted else Added(result_id)
         assert outcome == expected
         self.accepted.add(result_id)
@@ -58,14 +56,14 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(queue=st.sampled_from(list(Queue)), consumer=CONSUMERS, count=st.integers(1, 3))
     def read(self, queue: Queue, consumer: str, count: int) -> None:
         """Entries are kept for ever, so that later steps use stale ones as well."""
-        self.entries += self.ledger.read(queue, consumer, count)
+        self.entries += self.ledger.jobs.read(queue, consumer, count)
 
     @precondition(lambda self: self.entries)
     @rule(data=st.data(), is_counted=st.booleans())
     def requeue(self, data: st.DataObject, *, is_counted: bool) -> None:
         """Any entry, held or not, may be handed back."""
         entry = data.draw(st.sampled_from(self.entries))
-        (self.ledger.retry if is_counted else self.ledger.release)([entry])
+        (self.ledger.jobs.retry if is_counted else self.ledger.jobs.release)([entry])
 
     @precondition(lambda self: self.entries)
     @rule(data=st.data(), is_escalated=st.booleans())
@@ -81,7 +79,7 @@ class LedgerMachine(RuleBasedStateMachine):
         result_id = entry.job.result_id
         is_inspection = entry.queue is Queue.INSPECT
         dead = verdict(result_id, Decision.NOT_INSPECTED) if is_inspection else None
-        if isinstance(self.ledger.dead_letter(entry, PROBLEM, dead), Committed):
+        if isinstance(self.ledger.jobs.dead_letter(entry, PROBLEM, dead), Committed):
             self._count(self.ends, result_id)
             if is_inspection:
                 self._count(self.verdicts, result_id)
@@ -89,9 +87,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(count=st.integers(1, 5))
     def store_results(self, count: int) -> None:
         """The result writer takes what there is."""
-        results = self.ledger.read_results("result-writer", count)
+        results = self.ledger.outbox.read("result-writer", count)
         self.stored += results
-        self.ledger.acknowledge_results(results)
+        self.ledger.outbox.acknowledge(results)
 
     @invariant()
     def nothing_ends_twice(self) -> None:
@@ -102,23 +100,23 @@ class LedgerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """After a drain every accepted job is at exactly one end, and the queues are empty."""
         for queue in Queue:
-            self.ledger.release(self.entries)
-            while entries := self.ledger.read(queue, "last", 10):
+            self.ledger.jobs.release(self.entries)
+            while entries := self.ledger.jobs.read(queue, "last", 10):
                 for entry in entries:
                     self._commit(entry, is_escalated=True)
-        while results := self.ledger.read_results("result-writer", 10):
+        while results := self.ledger.outbox.read("result-writer", 10):
             self.stored += results
-            self.ledger.acknowledge_results(results)
+            self.ledger.outbox.acknowledge(results)
         self._check_the_end()
 
     def _check_the_end(self) -> None:
         assert set(self.ends) == self.accepted
-        assert self.ledger.waiting(Queue.INSPECT) == self.ledger.waiting(Queue.DIAGNOSE) == 0
+        assert self.ledger.jobs.waiting(Queue.INSPECT) == self.ledger.jobs.waiting(Queue.DIAGNOSE) == 0
         stored_verdicts = [entry.result_id for entry in self.stored if entry.verdict is not None]
         stored_ends = [entry.result_id for entry in self.stored if entry.stage.is_final]
         assert sorted(stored_verdicts) == sorted(stored_ends) == sorted(self.accepted)
         for result_id in self.accepted:
-            state = self.ledger.state(result_id)
+            state = self.ledger.jobs.state(result_id)
             assert state is not None
             assert state.stage in {Stage.DECIDED, Stage.REPORTED, Stage.DEAD}
             assert state.verdict is not None
@@ -126,11 +124,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def _commit(self, entry: Entry, *, is_escalated: bool) -> None:
         result_id = entry.job.result_id
         if entry.queue is Queue.DIAGNOSE:
-            if isinstance(self.ledger.commit_report(entry, report(result_id)), Committed):
+            if isinstance(self.ledger.jobs.commit_report(entry, report(result_id)), Committed):
                 self._count(self.ends, result_id)
             return
         follows = diagnosis(result_id) if is_escalated else None
-        if isinstance(self.ledger.commit_verdict(entry, verdict(result_id), follows), Committed):
+        if isinstance(self.ledger.jobs.commit_verdict(entry, verdict(result_id), follows), Committed):
             self._count(self.verdicts, result_id)
             if not is_escalated:
                 self._count(self.ends, result_id)
@@ -143,23 +141,13 @@ class LedgerMachine(RuleBasedStateMachine):
 FEW = settings(max_examples=30, stateful_step_count=30, suppress_health_check=list(HealthCheck))
 
 
-def test_every_job_ends_once_in_memory() -> None:
-    """The laws hold for the twin that other tests lean on."""
-
-    class OnMemory(LedgerMachine):
-        def make_ledger(self) -> Ledger:
-            return MemoryLedger(600_000)
-
-    run_state_machine_as_test(OnMemory, settings=FEW)
-
-
-def test_every_job_ends_once_on_redis(ledger_redis: RedisServer) -> None:
+def test_every_job_ends_once(ledger_redis: RedisServer) -> None:
     """The laws hold for the scripts; at the end only records that run out, and bounded news, are left."""
 
     class OnRedis(LedgerMachine):
         def make_ledger(self) -> Ledger:
             client.flushall()
-            return RedisLedger(ledger_redis.url, 600_000)
+            return Ledger(ledger_redis.url, 600_000)
 
         def _check_the_end(self) -> None:
             super()._check_the_end()

@@ -8,7 +8,7 @@ from redis import Redis
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import StoreUnavailable
 from services.infra.process.names import SERVER_HASH, Queue, presence_key
-from services.infra.stores.ledger import Presence, RedisLedger
+from services.infra.stores.ledger import Ledger, Presence
 from tests.conftest import FreshRedis, WaitUntil
 from tests.infra.samples import DIGEST, job
 
@@ -28,13 +28,13 @@ def is_listening(name: str, server: RedisServer) -> bool:
         return bool(client.pubsub_numsub(presence_key(name))[0][1])
 
 
-def held_by(name: str, server: RedisServer, wait_until: WaitUntil) -> tuple[RedisLedger, Presence]:
+def held_by(name: str, server: RedisServer, wait_until: WaitUntil) -> tuple[Ledger, Presence]:
     """A ledger whose one job is held by a consumer that shows that it lives."""
-    ledger, presence = RedisLedger(server.url, LEASE_MS), Presence(server.url, name)
-    ledger.add(job("r0"), DIGEST)
+    ledger, presence = Ledger(server.url, LEASE_MS), Presence(server.url, name)
+    ledger.jobs.add(job("r0"), DIGEST)
     presence.show()
     wait_until(lambda: is_listening(name, server))
-    assert len(ledger.read(Queue.INSPECT, name, 1)) == 1
+    assert len(ledger.jobs.read(Queue.INSPECT, name, 1)) == 1
     return ledger, presence
 
 
@@ -55,7 +55,7 @@ def test_a_lost_process_is_followed_at_once(
     ledger, _ = held_by("w1", ledger_redis, wait_until)
     close_connection(client)
     fall_silent(client, "w1")
-    (entry,) = ledger.read(Queue.INSPECT, "w2", 1)
+    (entry,) = ledger.jobs.read(Queue.INSPECT, "w2", 1)
     assert entry.deliveries == 2
 
 
@@ -65,7 +65,7 @@ def test_a_process_that_is_silent_but_connected_keeps_its_lease(
     """It may be busy; whether it still works, its lease says."""
     ledger, _ = held_by("w1", ledger_redis, wait_until)
     fall_silent(client, "w1")
-    assert ledger.read(Queue.INSPECT, "w2", 1) == []
+    assert ledger.jobs.read(Queue.INSPECT, "w2", 1) == []
 
 
 def test_a_process_whose_connection_was_cut_keeps_its_lease(
@@ -74,11 +74,11 @@ def test_a_process_whose_connection_was_cut_keeps_its_lease(
     """It shows itself again and listens anew."""
     ledger, presence = held_by("w1", ledger_redis, wait_until)
     close_connection(client)
-    assert ledger.read(Queue.INSPECT, "w2", 1) == []
+    assert ledger.jobs.read(Queue.INSPECT, "w2", 1) == []
     presence.show()
     wait_until(lambda: is_listening("w1", ledger_redis))
     fall_silent(client, "w1")
-    assert ledger.read(Queue.INSPECT, "w2", 1) == []
+    assert ledger.jobs.read(Queue.INSPECT, "w2", 1) == []
 
 
 def test_a_restart_of_the_server_loses_nobody(fresh_redis: FreshRedis, wait_until: WaitUntil) -> None:
@@ -91,12 +91,12 @@ def test_a_restart_of_the_server_loses_nobody(fresh_redis: FreshRedis, wait_unti
     server.start()
     with Redis.from_url(server.url) as client:
         fall_silent(client, "w1")
-        impatient = RedisLedger(server.url, lease_ms=1)
-        assert impatient.read(Queue.INSPECT, "w2", 1) == []
+        impatient = Ledger(server.url, lease_ms=1)
+        assert impatient.jobs.read(Queue.INSPECT, "w2", 1) == []
         Presence(server.url, "w2").show()
-        assert ledger.read(Queue.INSPECT, "w2", 1) == []
+        assert ledger.jobs.read(Queue.INSPECT, "w2", 1) == []
         client.hset(SERVER_HASH, "since", 0)
-        (entry,) = ledger.read(Queue.INSPECT, "w2", 1)
+        (entry,) = ledger.jobs.read(Queue.INSPECT, "w2", 1)
     assert entry.deliveries == 2
 
 
@@ -107,4 +107,4 @@ def test_one_who_withdraws_is_not_lost(
     ledger, presence = held_by("w1", ledger_redis, wait_until)
     presence.withdraw()
     assert client.exists(presence_key("w1")) == 0
-    assert ledger.read(Queue.INSPECT, "w2", 1) == []
+    assert ledger.jobs.read(Queue.INSPECT, "w2", 1) == []

@@ -1,4 +1,4 @@
-"""The results database's promises, kept alike in memory, in SQLite and in PostgreSQL."""
+"""The results database's promises, kept alike in SQLite and in PostgreSQL."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -20,23 +20,20 @@ from services.infra.process.errors import (
     SettingsInvalid,
     StoreUnavailable,
 )
-from services.infra.stores.results import MemoryResults, ResultFilters, ResultStore, Signature, SqlResults
+from services.infra.stores.results import ResultFilters, ResultStore, Signature
 from tests.infra.postgres import postgres_url
 from tests.infra.samples import MOMENT, PROBLEM, part, report, verdict
 
 SIGNATURE = Signature(signed_by="ada", signed_at=MOMENT, remark="seen")
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def results(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ResultStore]:
     """An empty store of each kind."""
-    if request.param == "memory":
-        yield MemoryResults()
-        return
     url = f"sqlite:///{tmp_path}/new/results.db"
     if request.param == "postgresql":
         url = postgres_url(request.getfixturevalue("postgres_server"))
-    store = SqlResults(url)
+    store = ResultStore(url)
     yield store
     store.close()
 
@@ -192,7 +189,7 @@ def test_many_writers_end_with_one_row_each(results: ResultStore) -> None:
 
 def test_stores_that_start_together_make_the_tables_once(tmp_path: Path) -> None:
     """Every process creates what is missing, whichever comes first."""
-    stores = [SqlResults(f"sqlite:///{tmp_path}/results.db") for _ in range(6)]
+    stores = [ResultStore(f"sqlite:///{tmp_path}/results.db") for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda store: store.save_verdicts([verdict()]), stores))
     assert all(store.get("result-1").verdict == verdict() for store in stores)
@@ -202,7 +199,7 @@ def test_stores_that_start_together_make_the_tables_once(tmp_path: Path) -> None
 
 def test_sqlite_syncs_in_wal_mode(tmp_path: Path) -> None:
     """Readers do not wait for writers, and a stored row is on disk."""
-    store = SqlResults(f"sqlite:///{tmp_path}/results.db")
+    store = ResultStore(f"sqlite:///{tmp_path}/results.db")
     store.save_verdicts([verdict()])
     with store._engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
@@ -213,13 +210,13 @@ def test_sqlite_syncs_in_wal_mode(tmp_path: Path) -> None:
 def test_tables_of_another_version_are_refused(tmp_path: Path) -> None:
     """Nothing is read or written on a guess."""
     path = tmp_path / "results.db"
-    store = SqlResults(f"sqlite:///{path}")
+    store = ResultStore(f"sqlite:///{path}")
     store.save_verdicts([verdict()])
     store.close()
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE schema_version SET version = 99")
     connection.close()
-    late = SqlResults(f"sqlite:///{path}")
+    late = ResultStore(f"sqlite:///{path}")
     with pytest.raises(DatabaseVersionMismatch, match="99"):
         late.get("result-1")
     late.close()
@@ -228,7 +225,7 @@ def test_tables_of_another_version_are_refused(tmp_path: Path) -> None:
 def test_a_row_that_cannot_be_read_is_a_typed_error(tmp_path: Path) -> None:
     """A row that somebody edited is named, not passed on."""
     path = tmp_path / "results.db"
-    store = SqlResults(f"sqlite:///{path}")
+    store = ResultStore(f"sqlite:///{path}")
     store.save_verdicts([verdict()])
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE results SET verdict = '{}'")
@@ -242,14 +239,14 @@ def test_a_row_that_cannot_be_read_is_a_typed_error(tmp_path: Path) -> None:
 def test_a_url_of_no_database_is_refused_at_the_start(url: str) -> None:
     """The setting is named with the way to write it."""
     with pytest.raises(SettingsInvalid, match="LYNCEUS_DATABASE_URL"):
-        SqlResults(url)
+        ResultStore(url)
 
 
 def test_an_absent_database_is_a_typed_error(tmp_path: Path) -> None:
     """No password in the message, and no stack trace of a driver."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable):
-        SqlResults(f"sqlite:///{tmp_path}/file/results.db").get("r1")
+        ResultStore(f"sqlite:///{tmp_path}/file/results.db").get("r1")
     with pytest.raises(StoreUnavailable) as caught:
-        SqlResults("postgresql+psycopg://user:secret@127.0.0.1:1/lynceus").get("r1")
+        ResultStore("postgresql+psycopg://user:secret@127.0.0.1:1/lynceus").get("r1")
     assert "secret" not in caught.value.detail

@@ -1,4 +1,4 @@
-"""The wake-up: one task waits in a queue's queue however often it is rung, and none is lost for good."""
+"""The wake-up: one task waits in a queue however often it is sent, and none is lost for good."""
 
 import json
 
@@ -8,24 +8,24 @@ from redis import Redis
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import StoreFull, StoreUnavailable
 from services.infra.process.names import WORK_TASK, Queue, wake_up_key
-from services.infra.stores.wake_up import MemoryWakeUp, WakeUp, WakeUpPort
+from services.infra.stores.wake_up import WakeUp
 from tests.conftest import FreshRedis
 
 
-def begun(wake_up: WakeUpPort, server: RedisServer) -> None:
-    """What a worker does: it takes the task from the queue, and its shift answers the bell."""
+def begun(wake_up: WakeUp, server: RedisServer) -> None:
+    """What a worker does: it takes the task from the queue, and its work loop begins."""
     with Redis.from_url(server.url) as client:
         client.lpop(Queue.INSPECT.value)
     wake_up.received(Queue.INSPECT)
 
 
 @pytest.fixture
-def wake_up(store_kind: str, ledger_redis: RedisServer) -> WakeUpPort:
-    """A bell of each kind."""
-    return MemoryWakeUp() if store_kind == "memory" else WakeUp(ledger_redis.url)
+def wake_up(ledger_redis: RedisServer) -> WakeUp:
+    """The wake-up of the ledger's server."""
+    return WakeUp(ledger_redis.url)
 
 
-def test_a_lane_is_rung_once_until_it_is_answered(wake_up: WakeUpPort, ledger_redis: RedisServer) -> None:
+def test_a_queue_is_woken_once_until_its_work_loop_begins(wake_up: WakeUp, ledger_redis: RedisServer) -> None:
     """The other queue is not concerned."""
     assert wake_up.send(Queue.INSPECT)
     assert not wake_up.send(Queue.INSPECT)
@@ -45,8 +45,8 @@ def test_a_task_that_no_worker_took_is_not_joined_by_another(ledger_redis: Redis
         assert client.llen(Queue.INSPECT.value) == 1
 
 
-def test_a_ring_that_was_lost_is_made_good(ledger_redis: RedisServer) -> None:
-    """A worker killed between taking the task and answering stops the bell only until the token runs out."""
+def test_a_wake_up_that_was_lost_is_made_good(ledger_redis: RedisServer) -> None:
+    """A worker killed between taking the task and beginning stops wake-ups only until the token runs out."""
     wake_up = WakeUp(ledger_redis.url)
     wake_up.send(Queue.INSPECT)
     with Redis.from_url(ledger_redis.url) as client:
@@ -56,7 +56,7 @@ def test_a_ring_that_was_lost_is_made_good(ledger_redis: RedisServer) -> None:
     assert wake_up.send(Queue.INSPECT)
 
 
-def test_the_ring_is_a_celery_task_in_the_lane_of_its_name(ledger_redis: RedisServer) -> None:
+def test_the_wake_up_is_a_celery_task_in_the_queue_of_its_name(ledger_redis: RedisServer) -> None:
     """A worker started with `-Q inspect` gets the task `lynceus.work`, without any argument."""
     wake_up = WakeUp(ledger_redis.url)
     for _ in range(3):
@@ -68,8 +68,8 @@ def test_the_ring_is_a_celery_task_in_the_lane_of_its_name(ledger_redis: RedisSe
     assert json.loads(message)["headers"]["task"] == WORK_TASK
 
 
-def test_a_bell_without_redis_is_a_typed_error(fresh_redis: FreshRedis) -> None:
-    """And it rings again once Redis is back."""
+def test_a_wake_up_without_redis_is_a_typed_error(fresh_redis: FreshRedis) -> None:
+    """And it is sent again once Redis is back."""
     server = fresh_redis()
     wake_up = WakeUp(server.url)
     wake_up.send(Queue.INSPECT)
@@ -81,8 +81,8 @@ def test_a_bell_without_redis_is_a_typed_error(fresh_redis: FreshRedis) -> None:
     assert wake_up.send(Queue.INSPECT)
 
 
-def test_a_bell_at_a_full_redis_is_a_typed_error(fresh_redis: FreshRedis) -> None:
-    """The job that was added before stays accepted; the next ring with room wakes a worker for it."""
+def test_a_wake_up_at_a_full_redis_is_a_typed_error(fresh_redis: FreshRedis) -> None:
+    """The job that was added before stays accepted; the next wake-up wakes a worker for it."""
     server = fresh_redis()
     wake_up = WakeUp(server.url)
     with Redis.from_url(server.url) as client:

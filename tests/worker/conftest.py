@@ -7,8 +7,8 @@ import pytest
 
 from services.infra.intake.recipes import RecipeBook
 from services.infra.local_redis.server import RedisServer
-from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger import RedisLedger
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Ledger
 from services.infra.stores.wake_up import WakeUp
 from tests.worker.fake_engine import FakeEngine
 from tests.worker.plant import Plant, write_recipe
@@ -19,8 +19,8 @@ def plant(ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path) 
     """Stores, one recipe, and an engine; the engine is closed after the test."""
     engine = FakeEngine()
     yield Plant(
-        ledger=RedisLedger(ledger_redis.url),
-        frames=RedisFrames(frames_redis.url),
+        ledger=Ledger(ledger_redis.url),
+        frames=FrameStore(frames_redis.url),
         recipes=RecipeBook(write_recipe(tmp_path / "recipes")),
         engine=engine,
         wake_up=WakeUp(ledger_redis.url),

@@ -79,7 +79,7 @@ class Plant:
         data = images.encode_png(painted(index, trait))
         job = make_job(result_id, data, seconds_left, unusable_reason, recipe_version)
         self.frames.put(result_id, data)
-        self.ledger.add(job, job.frame.digest)
+        self.ledger.jobs.add(job, job.frame.digest)
         return job
 
     def context(self, consumer: str = "worker-1", queues: tuple[Queue, ...] = tuple(Queue)) -> WorkerContext:
@@ -94,7 +94,7 @@ class Plant:
             golden=GoldenImages(self.recipes),
             wake_up=self.wake_up,
             engine=cast(Engine, self.engine),
-            leases=Leases(self.ledger, consumer, self.lease_ms),
+            leases=Leases(self.ledger.jobs, consumer, self.lease_ms),
             progress=progress,
             stop=self.stop,
             reports_at_once=self.reports_at_once,
@@ -113,13 +113,13 @@ class Plant:
     def work_until_empty(self, seconds: float = 20.0) -> None:
         """Runs of the work loop, one after the other, until no queue holds anything."""
         ends_at = time.monotonic() + seconds
-        while any(self.ledger.waiting(queue) for queue in Queue):
+        while any(self.ledger.jobs.waiting(queue) for queue in Queue):
             assert time.monotonic() < ends_at, "the queues do not run dry"
             self.work()
 
     def state(self, result_id: str) -> JobState:
         """What the ledger knows of a part; it must know it."""
-        state = self.ledger.state(result_id)
+        state = self.ledger.jobs.state(result_id)
         assert state is not None
         return state
 

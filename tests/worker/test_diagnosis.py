@@ -13,7 +13,7 @@ from schemas.verdict import Decision
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import EngineFailed
 from services.infra.process.names import Queue
-from services.infra.stores.ledger import Entry, RedisLedger, Stage
+from services.infra.stores.ledger import Entry, Ledger, Stage
 from tests.conftest import WaitUntil
 from tests.worker.fake_engine import DIAGNOSIS, TIMINGS, FakeEngine, Trait
 from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
@@ -63,7 +63,7 @@ def test_only_what_the_recipe_escalates_is_written_up(plant: Plant) -> None:
     plant.work()
     assert plant.state("good").stage is Stage.DECIDED
     assert plant.state("dark").stage is Stage.DECIDED
-    assert plant.ledger.waiting(Queue.DIAGNOSE) == 0
+    assert plant.ledger.jobs.waiting(Queue.DIAGNOSE) == 0
 
 
 def test_verdicts_go_first_while_a_report_is_written(plant: Plant, wait_until: WaitUntil) -> None:
@@ -92,7 +92,7 @@ def test_a_report_that_is_cut_off_is_tried_again_and_then_dead_lettered(plant: P
     assert "finish reason 'length'" in state.problem.detail
     assert state.verdict is not None
     assert state.verdict.decision is Decision.REJECT
-    assert plant.ledger.dead_letters(1)[0].deliveries == 3
+    assert plant.ledger.jobs.dead_letters(1)[0].deliveries == 3
 
 
 def test_a_report_without_its_frame_is_a_dead_letter(plant: Plant) -> None:
@@ -128,9 +128,9 @@ def test_a_worker_asked_to_stop_requeues_its_report(plant: Plant, wait_until: Wa
     plant.stop.set()
     work_loop.join(20)
     assert plant.state("dented").stage is Stage.DIAGNOSING
-    (entry,) = plant.ledger.read(Queue.DIAGNOSE, "next-worker", 1)
+    (entry,) = plant.ledger.jobs.read(Queue.DIAGNOSE, "next-worker", 1)
     assert entry.deliveries == 1
-    plant.ledger.release([entry])
+    plant.ledger.jobs.release([entry])
     plant.stop.clear()
     plant.engine.gate.set()
     plant.work()
@@ -141,23 +141,23 @@ def test_a_long_report_keeps_its_lease(
     plant: Plant, ledger_redis: RedisServer, wait_until: WaitUntil, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is alive is not robbed of a report that takes longer than the lease."""
-    ledger = RedisLedger(ledger_redis.url, lease_ms=3000)
+    ledger = Ledger(ledger_redis.url, lease_ms=3000)
     plant = replace(plant, ledger=ledger, lease_ms=3000)
     renewed: list[int] = []
-    renew = ledger.renew
+    renew = ledger.jobs.renew
 
     def counting(entries: Sequence[Entry], consumer: str) -> list[Entry]:
         renewed.append(len(entries))
         return renew(entries, consumer)
 
-    monkeypatch.setattr(ledger, "renew", counting)
+    monkeypatch.setattr(ledger.jobs, "renew", counting)
     plant.engine.gate.clear()
     plant.submit("dented", DENT)
     work_loop = threading.Thread(target=plant.work)
     work_loop.start()
     wait_until(plant.engine.writing.is_set)
     wait_until(lambda: len(renewed) >= 4)  # a renewal each third of the lease
-    assert ledger.read(Queue.DIAGNOSE, "thief", 1) == []
+    assert ledger.jobs.read(Queue.DIAGNOSE, "thief", 1) == []
     plant.engine.gate.set()
     work_loop.join(20)
     assert plant.state("dented").stage is Stage.REPORTED
@@ -170,7 +170,7 @@ def test_a_report_is_written_once(plant: Plant, ledger_redis: RedisServer, wait_
     plant.engine.gate.clear()
     slow = reports_of(plant, "slow")
     assert slow.take() == 1
-    impatient = replace(plant, ledger=RedisLedger(ledger_redis.url, lease_ms=1), engine=FakeEngine())
+    impatient = replace(plant, ledger=Ledger(ledger_redis.url, lease_ms=1), engine=FakeEngine())
     other = reports_of(impatient, "other")
     assert wait_until(other.take) == 1
     conclude_all(impatient, other, wait_until)
@@ -179,7 +179,7 @@ def test_a_report_is_written_once(plant: Plant, ledger_redis: RedisServer, wait_
     conclude_all(plant, slow, wait_until)
     assert first is not None
     assert plant.state("dented").report == first
-    results = plant.ledger.read_results("result-writer", 10)
+    results = plant.ledger.outbox.read("result-writer", 10)
     assert [result.stage for result in results] == [Stage.DIAGNOSING, Stage.REPORTED]
     impatient.engine.close()
 
@@ -194,10 +194,10 @@ def test_as_many_reports_run_at_once_as_are_set(plant: Plant, wait_until: WaitUn
     reports = reports_of(plant)
     assert reports.take() == 2
     assert reports.take() == 0
-    assert len(plant.ledger.read(Queue.DIAGNOSE, "other-worker", 10)) == 2
+    assert len(plant.ledger.jobs.read(Queue.DIAGNOSE, "other-worker", 10)) == 2
     plant.engine.gate.set()
     conclude_all(plant, reports, wait_until)
-    assert plant.ledger.waiting(Queue.DIAGNOSE) == 2
+    assert plant.ledger.jobs.waiting(Queue.DIAGNOSE) == 2
 
 
 def test_a_report_delivered_before_is_written_without_another_beside_it(
@@ -207,7 +207,7 @@ def test_a_report_delivered_before_is_written_without_another_beside_it(
     for number in range(3):
         plant.submit(f"part-{number}", DENT)
     plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
-    plant.ledger.retry(plant.ledger.read(Queue.DIAGNOSE, "dead-worker", 2))
+    plant.ledger.jobs.retry(plant.ledger.jobs.read(Queue.DIAGNOSE, "dead-worker", 2))
     reports, sizes = reports_of(plant), []
     while taken := reports.take():
         sizes.append(taken)
@@ -221,7 +221,7 @@ def two_ends(plant: Plant, result_id: str) -> None:
     plant.submit(result_id, DENT)
     plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
     for _ in range(2):
-        plant.ledger.retry(plant.ledger.read(Queue.DIAGNOSE, "dead-worker", 1))
+        plant.ledger.jobs.retry(plant.ledger.jobs.read(Queue.DIAGNOSE, "dead-worker", 1))
 
 
 def test_a_report_at_its_last_delivery_runs_without_a_verdict_beside_it(
@@ -252,9 +252,9 @@ def test_a_report_at_its_last_delivery_makes_way_for_a_part(plant: Plant, wait_u
     plant.engine.before_score = lambda: hold.wait(20)
     plant.submit("urgent", GOOD)
     work_loop.step()
-    (report,) = plant.ledger.read(Queue.DIAGNOSE, "other-worker", 1)
+    (report,) = plant.ledger.jobs.read(Queue.DIAGNOSE, "other-worker", 1)
     assert report.deliveries == 3
-    plant.ledger.release([report])
+    plant.ledger.jobs.release([report])
     hold.set()
     plant.engine.gate.set()
     wait_until(lambda: not work_loop.step())

@@ -13,7 +13,7 @@ from schemas.verdict import Decision
 from services.infra.intake import images
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.names import Queue
-from services.infra.stores.ledger import Decided, RedisLedger, Stage
+from services.infra.stores.ledger import Decided, Ledger, Stage
 from tests.conftest import WaitUntil
 from tests.worker.fake_engine import FakeEngine, Trait, late, painted
 from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
@@ -81,10 +81,10 @@ def test_the_engine_gets_what_it_has_capacity_for(plant: Plant, wait_until: Wait
     parts = parts_of(plant)
     assert parts.take() == 8
     assert parts.take() == 0
-    assert len(plant.ledger.read(Queue.INSPECT, "other-worker", 10)) == 2
+    assert len(plant.ledger.jobs.read(Queue.INSPECT, "other-worker", 10)) == 2
     hold.set()
     conclude_all(plant, parts, wait_until)
-    assert plant.ledger.waiting(Queue.INSPECT) == 2
+    assert plant.ledger.jobs.waiting(Queue.INSPECT) == 2
 
 
 def test_a_verdict_is_committed_as_soon_as_it_is_there(plant: Plant, wait_until: WaitUntil) -> None:
@@ -103,11 +103,11 @@ def test_a_verdict_is_committed_as_soon_as_it_is_there(plant: Plant, wait_until:
     parts.take()
     wait_until(lambda: plant.engine.unfinished(Priority.VERDICT) == 1)
     parts.conclude()
-    assert plant.ledger.waiting(Queue.INSPECT) == 2
+    assert plant.ledger.jobs.waiting(Queue.INSPECT) == 2
     assert parts.take() == 1
     hold.set()
     conclude_all(plant, parts, wait_until)
-    assert plant.ledger.waiting(Queue.INSPECT) == 0
+    assert plant.ledger.jobs.waiting(Queue.INSPECT) == 0
 
 
 def test_a_late_part_is_not_inspected(plant: Plant) -> None:
@@ -159,7 +159,7 @@ def test_a_missing_frame_is_a_dead_letter(plant: Plant) -> None:
     plant.work()
     assert plant.state("gone").stage is Stage.DEAD
     assert plant.reason("gone").code == "frame-missing"
-    assert [letter.result_id for letter in plant.ledger.dead_letters(10)] == ["gone"]
+    assert [letter.result_id for letter in plant.ledger.jobs.dead_letters(10)] == ["gone"]
 
 
 def test_a_frame_that_is_not_the_jobs_is_a_dead_letter(plant: Plant) -> None:
@@ -181,7 +181,7 @@ def test_an_image_the_engine_refuses_harms_no_batch_mate(plant: Plant) -> None:
     plant.work()
     assert plant.state("thin").stage is Stage.DEAD
     assert plant.reason("thin").code == "frame-invalid"
-    assert plant.ledger.dead_letters(1)[0].deliveries == 1
+    assert plant.ledger.jobs.dead_letters(1)[0].deliveries == 1
     assert all(plant.verdict(f"mate-{number}").decision is Decision.ACCEPT for number in range(3))
 
 
@@ -194,18 +194,18 @@ def test_a_poison_frame_is_dead_lettered_at_the_third_delivery(plant: Plant, tra
     plant.work()
     assert plant.state("poison").stage is Stage.DEAD
     assert plant.reason("poison").code == "deliveries-exhausted"
-    assert plant.ledger.dead_letters(1)[0].deliveries == 3
+    assert plant.ledger.jobs.dead_letters(1)[0].deliveries == 3
     assert plant.verdict("before").decision is Decision.ACCEPT
     assert plant.verdict("after").decision is Decision.ACCEPT
-    assert plant.ledger.waiting(Queue.INSPECT) == 0
+    assert plant.ledger.jobs.waiting(Queue.INSPECT) == 0
 
 
 def test_a_part_delivered_before_is_tried_alone(plant: Plant, wait_until: WaitUntil) -> None:
     """What may have ended the last worker takes no batch mate with it."""
     for number in range(4):
         plant.submit(f"part-{number}")
-    lost = plant.ledger.read(Queue.INSPECT, "dead-worker", 2)
-    plant.ledger.retry(lost)
+    lost = plant.ledger.jobs.read(Queue.INSPECT, "dead-worker", 2)
+    plant.ledger.jobs.retry(lost)
     assert batch_sizes(plant, wait_until) == [1, 1, 2]
     assert all(plant.verdict(f"part-{number}").decision is Decision.ACCEPT for number in range(4))
 
@@ -217,10 +217,10 @@ def test_a_part_delivered_before_waits_until_all_is_quiet(plant: Plant, wait_unt
     plant.submit("innocent")
     plant.submit("suspect")
     parts = parts_of(plant)
-    innocent, suspect = plant.ledger.read(Queue.INSPECT, "dead-worker", 2)
-    plant.ledger.release([innocent])
+    innocent, suspect = plant.ledger.jobs.read(Queue.INSPECT, "dead-worker", 2)
+    plant.ledger.jobs.release([innocent])
     assert parts.take() == 1
-    plant.ledger.retry([suspect])
+    plant.ledger.jobs.retry([suspect])
     plant.submit("fresh")
     assert parts.take() == 0
     assert plant.engine.unfinished(Priority.VERDICT) == 1
@@ -241,11 +241,11 @@ def test_running_reports_step_aside_for_a_part_delivered_before(plant: Plant, wa
     while not plant.engine.writing.is_set():
         work_loop.step()
     plant.submit("suspect")
-    plant.ledger.retry(plant.ledger.read(Queue.INSPECT, "dead-worker", 1))
+    plant.ledger.jobs.retry(plant.ledger.jobs.read(Queue.INSPECT, "dead-worker", 1))
     work_loop.step()
-    (report,) = plant.ledger.read(Queue.DIAGNOSE, "other-worker", 1)
+    (report,) = plant.ledger.jobs.read(Queue.DIAGNOSE, "other-worker", 1)
     assert report.deliveries == 1
-    plant.ledger.release([report])
+    plant.ledger.jobs.release([report])
     plant.engine.gate.set()
     wait_until(lambda: not work_loop.step())
     assert plant.verdict("suspect").decision is Decision.ACCEPT
@@ -256,7 +256,7 @@ def test_a_part_that_ends_every_worker_is_dead_lettered_unseen(plant: Plant) -> 
     """After three deliveries without a commit nobody opens the frame again."""
     plant.submit("killer", trait=Trait.KILLER)
     for worker in ("first", "second", "third"):
-        plant.ledger.retry(plant.ledger.read(Queue.INSPECT, worker, 1))
+        plant.ledger.jobs.retry(plant.ledger.jobs.read(Queue.INSPECT, worker, 1))
     plant.work()
     assert plant.state("killer").stage is Stage.DEAD
     assert plant.reason("killer").code == "deliveries-exhausted"
@@ -272,7 +272,7 @@ def test_a_second_delivery_changes_nothing(
     plant.engine.before_score = lambda: go_on.wait(20)
     slow = parts_of(plant, "slow-worker")
     assert slow.take() == 1
-    impatient = replace(plant, ledger=RedisLedger(ledger_redis.url, lease_ms=1), engine=FakeEngine())
+    impatient = replace(plant, ledger=Ledger(ledger_redis.url, lease_ms=1), engine=FakeEngine())
     other = parts_of(impatient, "other-worker")
     assert wait_until(other.take) == 1
     conclude_all(impatient, other, wait_until)
@@ -281,8 +281,8 @@ def test_a_second_delivery_changes_nothing(
     conclude_all(plant, slow, wait_until)
     assert plant.verdict("twice") == first
     assert slow._context.progress.heartbeat().finished == 0
-    assert len(plant.ledger.read_results("result-writer", 10)) == 1
-    assert plant.ledger.waiting(Queue.DIAGNOSE) == 1
+    assert len(plant.ledger.outbox.read("result-writer", 10)) == 1
+    assert plant.ledger.jobs.waiting(Queue.DIAGNOSE) == 1
     impatient.engine.close()
 
 

@@ -20,9 +20,9 @@ from services.infra.intake.recipes import RecipeBook
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import StoreUnavailable
 from services.infra.process.names import RESULTS_QUEUE, SUBMIT_TASK, Queue
-from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger import RedisLedger, ResultEntry, Stage
-from services.infra.stores.results import ResultFilters, SqlResults
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Ledger, ResultEntry, Stage
+from services.infra.stores.results import ResultFilters, ResultStore
 from services.infra.stores.wake_up import WakeUp
 from tests.conftest import ROOT, FreshRedis, WaitUntil
 from tests.worker.fake_engine import FakeEngine, Trait
@@ -61,7 +61,7 @@ class Site:
     def is_drained(self) -> bool:
         """Whether no queue holds anything; a ledger that is away is not drained."""
         with suppress(StoreUnavailable):
-            return not any(self.plant.ledger.waiting(queue) for queue in Queue)
+            return not any(self.plant.ledger.jobs.waiting(queue) for queue in Queue)
         return False
 
 
@@ -72,8 +72,8 @@ def site(fresh_redis: FreshRedis, frames_redis: RedisServer, tmp_path: Path) -> 
     recipes = write_recipe(tmp_path / "recipes")
     engine = FakeEngine()
     plant = Plant(
-        ledger=RedisLedger(server.url, lease_ms=3000),
-        frames=RedisFrames(frames_redis.url),
+        ledger=Ledger(server.url, lease_ms=3000),
+        frames=FrameStore(frames_redis.url),
         recipes=RecipeBook(recipes),
         engine=engine,
         wake_up=WakeUp(server.url),
@@ -94,7 +94,7 @@ def site(fresh_redis: FreshRedis, frames_redis: RedisServer, tmp_path: Path) -> 
 def all_results(plant: Plant) -> list[ResultEntry]:
     """Everything the workers handed to the result writer."""
     results: list[ResultEntry] = []
-    while entries := plant.ledger.read_results("auditor", 100):
+    while entries := plant.ledger.outbox.read("auditor", 100):
         results += entries
     return results
 
@@ -116,7 +116,7 @@ def test_workers_are_killed_and_redis_restarts_and_each_part_ends_once(
     for at_most_waiting in (50, 35):
         started += 1
         with site.worker(started) as worker:
-            wait_until(lambda: plant.ledger.waiting(Queue.INSPECT) <= at_most_waiting, PATIENCE)  # noqa: B023
+            wait_until(lambda: plant.ledger.jobs.waiting(Queue.INSPECT) <= at_most_waiting, PATIENCE)  # noqa: B023
             worker.send_signal(signal.SIGKILL)
             worker.wait()
     site.ledger_server.kill()
@@ -133,7 +133,7 @@ def test_workers_are_killed_and_redis_restarts_and_each_part_ends_once(
     assert reports == Counter(accepted[::3])
     assert {plant.state(result_id).stage for result_id in accepted[::3]} == {Stage.REPORTED}
     assert {plant.state(result_id).stage for result_id in accepted[1::3]} == {Stage.DECIDED}
-    assert [letter.result_id for letter in plant.ledger.dead_letters(10)] == ["killer"]
+    assert [letter.result_id for letter in plant.ledger.jobs.dead_letters(10)] == ["killer"]
 
 
 def test_what_a_killed_worker_held_is_taken_over_long_before_its_lease_ends(
@@ -147,10 +147,10 @@ def test_what_a_killed_worker_held_is_taken_over_long_before_its_lease_ends(
     plant.submit("killer", GOOD, Trait.KILLER)
     with site.worker(1) as worker:
         wait_until(lambda: worker.poll() is not None, PATIENCE)
-    left = plant.ledger.waiting(Queue.INSPECT)
+    left = plant.ledger.jobs.waiting(Queue.INSPECT)
     assert left >= 2
-    ledger = RedisLedger(site.ledger_server.url, lease_ms=3_600_000)
-    taken = wait_until(lambda: ledger.read(Queue.INSPECT, "next-worker", 10))
+    ledger = Ledger(site.ledger_server.url, lease_ms=3_600_000)
+    taken = wait_until(lambda: ledger.jobs.read(Queue.INSPECT, "next-worker", 10))
     assert len(taken) == left
     assert {entry.deliveries for entry in taken} == {2}
 
@@ -165,7 +165,7 @@ def test_a_worker_survives_redis_and_stops_cleanly(site: Site, wait_until: WaitU
         site.ledger_server.start()
         plant.submit("after", DENT, seconds_left=3600.0)
         wait_until(lambda: plant.state("after").stage is Stage.REPORTED, PATIENCE)
-        (heartbeat,) = plant.ledger.heartbeats()
+        (heartbeat,) = plant.ledger.telemetry.heartbeats()
         assert heartbeat.kind == "worker"
         assert heartbeat.model_name == "fake"
         assert heartbeat.queues == tuple(Queue)
@@ -205,7 +205,7 @@ def test_a_worker_whose_engine_failed_exits_for_its_supervisor(site: Site, wait_
     with site.worker(1) as worker:
         wait_until(lambda: worker.poll() is not None, PATIENCE)
         assert worker.returncode == 70
-    (entry,) = site.plant.ledger.read(Queue.INSPECT, "next-worker", 1)
+    (entry,) = site.plant.ledger.jobs.read(Queue.INSPECT, "next-worker", 1)
     assert entry.deliveries == 2
 
 
@@ -216,14 +216,14 @@ def test_a_worker_asked_to_stop_requeues_what_its_engine_holds(site: Site, wait_
         plant.submit(f"part-{number}", GOOD, Trait.HANGING, seconds_left=3600.0)
 
     def parts_at_work() -> int:
-        engines = [heartbeat.engine for heartbeat in plant.ledger.heartbeats()]
+        engines = [heartbeat.engine for heartbeat in plant.ledger.telemetry.heartbeats()]
         return sum(engine.verdicts.running for engine in engines if engine is not None)
 
     with site.worker(1) as worker:
         wait_until(lambda: parts_at_work() == 3, PATIENCE)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(PATIENCE) == 0
-    entries = plant.ledger.read(Queue.INSPECT, "next-worker", 10)
+    entries = plant.ledger.jobs.read(Queue.INSPECT, "next-worker", 10)
     assert [entry.deliveries for entry in entries] == [1, 1, 1]
 
 
@@ -234,10 +234,10 @@ def test_a_worker_whose_engine_hangs_exits_for_its_supervisor(site: Site, wait_u
     with site.worker(1) as worker:
         wait_until(lambda: worker.poll() is not None, PATIENCE)
         assert worker.returncode == 70
-    (heartbeat,) = site.plant.ledger.heartbeats()
+    (heartbeat,) = site.plant.ledger.telemetry.heartbeats()
     assert heartbeat.fault is not None
     assert "longer than 0.5 s" in heartbeat.fault
-    (entry,) = site.plant.ledger.read(Queue.INSPECT, "next-worker", 1)
+    (entry,) = site.plant.ledger.jobs.read(Queue.INSPECT, "next-worker", 1)
     assert entry.deliveries == 2
 
 
@@ -246,7 +246,7 @@ def test_a_part_sent_through_the_queue_ends_in_the_database(
 ) -> None:
     """Another program's task becomes a verdict in the database; both processes stop at SIGTERM."""
     app = create_app(site.ledger_server.url)
-    results = SqlResults(f"sqlite:///{tmp_path}/lynceus.db")
+    results = ResultStore(f"sqlite:///{tmp_path}/lynceus.db")
     with site.process("-m", "worker", "result-writer") as result_writer, site.worker(1) as worker:
         sent = message(result_id="sent", deadline_ms=600_000)
         app.send_task(SUBMIT_TASK, args=[sent], queue=RESULTS_QUEUE)
@@ -270,10 +270,10 @@ def test_messages_that_are_no_task_end_nobody(site: Site, wait_until: WaitUntil)
             broken = json.loads(client.lpop("aside"))
             broken["body"] = base64.b64encode(json.dumps(body).encode()).decode()
             client.lpush(RESULTS_QUEUE, json.dumps(broken))
-        wait_until(lambda: len(ledger.dead_letters(10)) == 1 + len(BODIES), PATIENCE)
+        wait_until(lambda: len(ledger.jobs.dead_letters(10)) == 1 + len(BODIES), PATIENCE)
         app.send_task(SUBMIT_TASK, args=[message(result_id="sent")], queue=RESULTS_QUEUE)
-        wait_until(lambda: ledger.state("sent"), PATIENCE)
-    assert {letter.problem.code for letter in ledger.dead_letters(10)} == {"bad-request"}
+        wait_until(lambda: ledger.jobs.state("sent"), PATIENCE)
+    assert {letter.problem.code for letter in ledger.jobs.dead_letters(10)} == {"bad-request"}
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_the_work_loop_on_the_real_engine(
             real.submit(f"part-{number}", (GOOD, DENT)[number % 2], seconds_left=3600.0)
         real.submit("late", seconds_left=-1.0)
         real.work_until_empty(300.0)
-    assert {queue: plant.ledger.waiting(queue) for queue in Queue} == dict.fromkeys(Queue, 0)
+    assert {queue: plant.ledger.jobs.waiting(queue) for queue in Queue} == dict.fromkeys(Queue, 0)
     assert plant.reason("late").code == "deadline-passed"
     for number in range(3):
         _check(plant, f"part-{number}", engine.info)

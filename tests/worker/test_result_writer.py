@@ -1,6 +1,5 @@
 """The result writer: every result is stored once, and pixels go where the recipe says, for as long."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,17 +11,12 @@ from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import FrameMissing, StoreUnavailable
 from services.infra.process.names import Queue
 from services.infra.stores.archive import Archive
-from services.infra.stores.ledger import RedisLedger, Stage
-from services.infra.stores.results import MemoryResults, ResultFilters, ResultStore, SqlResults
+from services.infra.stores.ledger import Ledger, Stage
+from services.infra.stores.results import ResultFilters, ResultStore
 from tests.worker.fake_engine import Trait
 from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
 from worker.progress import Progress
 from worker.result_writer import ResultWriter
-
-STORES: dict[str, Callable[[Path], ResultStore]] = {
-    "memory": lambda _: MemoryResults(),
-    "sqlite": lambda folder: SqlResults(f"sqlite:///{folder}/lynceus.db"),
-}
 
 
 @dataclass
@@ -35,15 +29,15 @@ class Filing:
     archive: Archive
 
 
-@pytest.fixture(params=STORES)
-def filing(request: pytest.FixtureRequest, plant: Plant, tmp_path: Path) -> Filing:
-    """A result writer beside the plant, on each kind of results store."""
-    results = STORES[request.param](tmp_path)
-    return make_filing(plant, results, tmp_path)
+@pytest.fixture
+def filing(plant: Plant, tmp_path: Path) -> Filing:
+    """A result writer beside the plant."""
+    return make_filing(plant, tmp_path)
 
 
-def make_filing(plant: Plant, results: ResultStore, folder: Path) -> Filing:
-    """A result writer of this plant."""
+def make_filing(plant: Plant, folder: Path) -> Filing:
+    """A result writer of this plant, on a database of its own."""
+    results = ResultStore(f"sqlite:///{folder}/lynceus.db")
     archive = Archive(folder / "archive")
     result_writer = ResultWriter(
         consumer="result-writer-1",
@@ -80,12 +74,12 @@ def test_a_result_is_stored_once(filing: Filing, ledger_redis: RedisServer) -> N
     """A result writer that died before it acknowledged left work that another repeats without a trace."""
     filing.plant.submit("dented", DENT)
     filing.plant.work()
-    filing.result_writer._store(filing.plant.ledger.read_results("dead-writer", 10))
-    successor = replace(filing.result_writer, ledger=RedisLedger(ledger_redis.url, lease_ms=1))
+    filing.result_writer._store(filing.plant.ledger.outbox.read("dead-writer", 10))
+    successor = replace(filing.result_writer, ledger=Ledger(ledger_redis.url, lease_ms=1))
     successor.tick()
     assert len(filing.results.page(ResultFilters(), None, 10).results) == 1
     assert filing.archive.get(filing.plant.verdict("dented"))
-    assert filing.plant.ledger.read_results("result-writer-2", 10) == []
+    assert filing.plant.ledger.outbox.read("result-writer-2", 10) == []
 
 
 def test_the_pixels_of_an_accepted_part_are_dropped(filing: Filing) -> None:
@@ -120,7 +114,7 @@ def test_in_one_batch_each_frame_goes_its_own_way(filing: Filing) -> None:
     filing.plant.submit("gone", DENT)
     filing.plant.work()
     filing.plant.frames.delete("gone")
-    filing.result_writer._store(filing.plant.ledger.read_results("result-writer-1", 10))
+    filing.result_writer._store(filing.plant.ledger.outbox.read("result-writer-1", 10))
     assert list(filing.plant.frames.ids()) == []
     assert filing.archive.get(filing.plant.verdict("dented"))
     for name in ("good", "gone"):
@@ -150,26 +144,26 @@ def test_a_part_whose_frame_was_missing_is_stored_all_the_same(filing: Filing) -
     problem = filing.results.get("gone").verdict.problem
     assert problem is not None
     assert problem.code == "frame-missing"
-    assert filing.plant.ledger.read_results("result-writer-2", 10) == []
+    assert filing.plant.ledger.outbox.read("result-writer-2", 10) == []
 
 
 def test_a_report_that_overtakes_its_verdict_waits(filing: Filing, ledger_redis: RedisServer) -> None:
     """Of two result writers the one with the report may be the faster; it leaves the report for later."""
     filing.plant.submit("dented", DENT)
     filing.plant.work()
-    impatient = RedisLedger(ledger_redis.url, lease_ms=1)
-    (verdict_entry,) = filing.plant.ledger.read_results("other-writer", 1)
+    impatient = Ledger(ledger_redis.url, lease_ms=1)
+    (verdict_entry,) = filing.plant.ledger.outbox.read("other-writer", 1)
     filing.result_writer.tick()
     assert filing.results.page(ResultFilters(), None, 10).results == ()
     assert filing.result_writer._store([verdict_entry])
-    filing.plant.ledger.acknowledge_results([verdict_entry])
+    filing.plant.ledger.outbox.acknowledge([verdict_entry])
     replace(filing.result_writer, ledger=impatient).tick()
     assert filing.results.get("dented").report is not None
 
 
 def test_a_disk_that_cannot_be_written_loses_nothing(plant: Plant, tmp_path: Path) -> None:
     """The result stays unacknowledged and the frame stays in the store until the archive can take it."""
-    filing = make_filing(plant, MemoryResults(), tmp_path)
+    filing = make_filing(plant, tmp_path)
     (tmp_path / "archive").write_text("a file where the folder should be")
     filing.plant.submit("dented", DENT)
     filing.plant.work()
@@ -183,7 +177,7 @@ def test_the_retention_sweep_drops_old_days(plant: Plant, tmp_path: Path) -> Non
     """A recipe that keeps 7 days loses the eighth day's folder and no other; foreign folders stay."""
     write_recipe(plant.recipes._directory, RECIPE + "retention: {days: 7}\n")
     plant.recipes.reload_if_changed()
-    filing = make_filing(plant, MemoryResults(), tmp_path)
+    filing = make_filing(plant, tmp_path)
     filing.plant.submit("dented", DENT)
     filing.plant.work()
     verdict = filing.plant.verdict("dented")
@@ -200,7 +194,7 @@ def test_the_retention_sweep_drops_old_days(plant: Plant, tmp_path: Path) -> Non
 
 def test_a_frame_without_a_job_goes_at_the_second_sweep(plant: Plant, tmp_path: Path) -> None:
     """A frame is put before its job is added, so one sweep alone never takes it for an orphan."""
-    filing = make_filing(plant, MemoryResults(), tmp_path)
+    filing = make_filing(plant, tmp_path)
     plant.frames.put("orphan", b"pixels")
     plant.submit("waiting", GOOD)
     filing.result_writer.sweep()

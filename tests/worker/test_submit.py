@@ -8,7 +8,7 @@ import pytest
 from services.infra.intake import images
 from services.infra.intake.submission import Submission
 from services.infra.process.errors import BadRequest, FrameTooLarge, StoreUnavailable
-from services.infra.stores.frames import RedisFrames
+from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Stage
 from tests.conftest import FreshRedis
 from tests.worker.fake_engine import painted
@@ -36,7 +36,7 @@ def test_a_submitted_part_is_inspected(plant: Plant, submission: Submission) -> 
     plant.work()
     assert plant.state("r-1").stage is Stage.DECIDED
     assert plant.state("r-1").job.part.part_id == "p-1"
-    assert plant.ledger.dead_letters(10) == []
+    assert plant.ledger.jobs.dead_letters(10) == []
 
 
 def test_a_message_names_the_job_that_its_part_belongs_to(plant: Plant, submission: Submission) -> None:
@@ -66,10 +66,10 @@ def test_a_wrong_message_is_a_dead_letter(
 ) -> None:
     """A queue has no caller to tell, so the refusal is kept where a person finds it, with its hint."""
     receive(wrong, submission)
-    (letter,) = plant.ledger.dead_letters(10)
+    (letter,) = plant.ledger.jobs.dead_letters(10)
     assert letter.problem.code == code
     assert letter.problem.hint
-    assert plant.ledger.counters()["submit_refused"] == 1
+    assert plant.ledger.telemetry.counters()["submit_refused"] == 1
     assert list(plant.frames.ids()) == []
 
 
@@ -85,7 +85,7 @@ def test_another_picture_under_the_same_id_is_refused(plant: Plant, submission: 
     """The first message stands; the second is a dead letter that names the conflict."""
     receive(message(), submission)
     receive(message(part_id="p-2"), submission)
-    assert plant.ledger.dead_letters(1)[0].problem.code == "duplicate-conflict"
+    assert plant.ledger.jobs.dead_letters(1)[0].problem.code == "duplicate-conflict"
     assert plant.state("r-1").job.part.part_id == "p-1"
 
 
@@ -101,11 +101,11 @@ def test_an_oversized_image_is_refused_before_it_is_decoded(
 def test_a_store_that_is_away_refuses_nobody(plant: Plant, fresh_redis: FreshRedis) -> None:
     """The message comes again later, and no dead letter is written meanwhile."""
     server = fresh_redis()
-    away = Submission(plant.ledger, RedisFrames(server.url), plant.wake_up, plant.recipes)
+    away = Submission(plant.ledger, FrameStore(server.url), plant.wake_up, plant.recipes)
     server.kill()
     with pytest.raises(StoreUnavailable):
         receive(message(), away)
-    assert plant.ledger.dead_letters(10) == []
+    assert plant.ledger.jobs.dead_letters(10) == []
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_arguments_that_are_no_message_are_a_dead_letter(
 ) -> None:
     """Whatever another program gives the task, a person finds it."""
     receive(task_message(arguments, named), submission)
-    (letter,) = plant.ledger.dead_letters(10)
+    (letter,) = plant.ledger.jobs.dead_letters(10)
     assert letter.problem.code == "bad-request"
     assert letter.problem.hint
 

@@ -10,8 +10,8 @@ from schemas.verdict import Decision
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import StoreUnavailable
 from services.infra.process.names import Queue
-from services.infra.stores.frames import RedisFrames
-from services.infra.stores.ledger import RedisLedger, Stage
+from services.infra.stores.frames import FrameStore
+from services.infra.stores.ledger import Ledger, Stage
 from tests.conftest import FreshRedis, WaitUntil
 from tests.worker.fake_engine import Trait
 from tests.worker.plant import DENT, GOOD, Plant, woken
@@ -58,7 +58,7 @@ def test_a_long_run_returns_to_celery_and_sends_for_the_next(
         work_loop.run(Queue.INSPECT)
     assert woken(ledger_redis) == {Queue.INSPECT}
     plant.engine.gate.set()
-    while plant.ledger.waiting(Queue.DIAGNOSE):
+    while plant.ledger.jobs.waiting(Queue.DIAGNOSE):
         work_loop.run(Queue.INSPECT)
     assert plant.state("dented").stage is Stage.REPORTED
     assert len(plant.engine.prompts) == 2
@@ -82,7 +82,7 @@ def test_asked_to_stop_the_work_loop_requeues_what_is_not_finished(
     work_loop.join(20)
     assert not work_loop.is_alive()
     assert plant.verdict("answered").decision is Decision.REJECT
-    left = [entry for queue in Queue for entry in plant.ledger.read(queue, "next-worker", 100)]
+    left = [entry for queue in Queue for entry in plant.ledger.jobs.read(queue, "next-worker", 100)]
     assert len(left) == 21
     assert {entry.deliveries for entry in left} == {1}
     hold.set()
@@ -97,14 +97,14 @@ def test_work_between_two_runs_can_be_requeued(plant: Plant, monkeypatch: pytest
     while not plant.engine.writing.is_set():
         work_loop.run(Queue.INSPECT)
     work_loop.requeue()
-    (report,) = plant.ledger.read(Queue.DIAGNOSE, "next-worker", 1)
+    (report,) = plant.ledger.jobs.read(Queue.DIAGNOSE, "next-worker", 1)
     assert report.deliveries == 1
 
 
 def test_a_store_that_is_away_costs_no_part_a_delivery(plant: Plant, fresh_redis: FreshRedis) -> None:
     """The frame store dies under a batch: the parts go back untouched and are judged later."""
     server = fresh_redis()
-    plant = replace(plant, frames=RedisFrames(server.url))
+    plant = replace(plant, frames=FrameStore(server.url))
     for number in range(3):
         plant.submit(f"part-{number}")
     server.kill()
@@ -114,13 +114,13 @@ def test_a_store_that_is_away_costs_no_part_a_delivery(plant: Plant, fresh_redis
     server.start()
     plant.work()
     assert [plant.state(f"part-{number}").stage for number in range(3)] == [Stage.DECIDED] * 3
-    assert plant.ledger.dead_letters(10) == []
+    assert plant.ledger.jobs.dead_letters(10) == []
 
 
 def test_the_ledger_dies_and_comes_back_in_the_middle(plant: Plant, fresh_redis: FreshRedis) -> None:
     """Redis is killed between score and commit: each part still ends with one verdict."""
     server = fresh_redis()
-    plant = replace(plant, ledger=RedisLedger(server.url, lease_ms=200), lease_ms=200)
+    plant = replace(plant, ledger=Ledger(server.url, lease_ms=200), lease_ms=200)
     for number in range(4):
         plant.submit(f"part-{number}", DENT)
     one_at_a_time = threading.Lock()  # the engine scores in several threads
@@ -136,7 +136,7 @@ def test_the_ledger_dies_and_comes_back_in_the_middle(plant: Plant, fresh_redis:
     plant.engine.before_score = lambda: None
     plant.work_until_empty()
     assert [plant.state(f"part-{number}").stage for number in range(4)] == [Stage.REPORTED] * 4
-    results = plant.ledger.read_results("result-writer", 100)
+    results = plant.ledger.outbox.read("result-writer", 100)
     assert len([entry for entry in results if entry.verdict]) == 4
     assert len([entry for entry in results if entry.report]) == 4
 
@@ -146,7 +146,7 @@ def test_what_the_engine_has_answered_is_committed_when_the_ledger_is_back(
 ) -> None:
     """The answers stay with the worker over an outage longer than the lease: nothing is asked twice."""
     server = fresh_redis()
-    plant = replace(plant, ledger=RedisLedger(server.url, lease_ms=200), lease_ms=200)
+    plant = replace(plant, ledger=Ledger(server.url, lease_ms=200), lease_ms=200)
     for number in range(3):
         plant.submit(f"part-{number}", DENT)
     work_loop = plant.work_loop()
@@ -166,7 +166,7 @@ def test_restarts_of_the_ledger_cost_a_report_no_delivery(
 ) -> None:
     """Redis goes four times while it is written, each time for longer than the lease."""
     server = fresh_redis()
-    plant = replace(plant, ledger=RedisLedger(server.url, lease_ms=100), lease_ms=100)
+    plant = replace(plant, ledger=Ledger(server.url, lease_ms=100), lease_ms=100)
     plant.submit("dented", DENT)
     work_loop = plant.work_loop()
     plant.engine.gate.clear()
@@ -181,7 +181,7 @@ def test_restarts_of_the_ledger_cost_a_report_no_delivery(
     plant.engine.gate.set()
     wait_until(lambda: not work_loop.step())
     assert plant.state("dented").stage is Stage.REPORTED
-    assert plant.ledger.dead_letters(10) == []
+    assert plant.ledger.jobs.dead_letters(10) == []
     assert len(plant.engine.prompts) == 2
 
 
@@ -191,7 +191,7 @@ def test_a_part_that_breaks_the_engine_is_dead_lettered_and_its_mates_are_judged
     plant.submit("breaker", trait=Trait.ENGINE_FAILURE)
     plant.submit("after")
     failures = 0
-    while plant.ledger.waiting(Queue.INSPECT):
+    while plant.ledger.jobs.waiting(Queue.INSPECT):
         try:
             plant.work()
         except EngineClosed:
@@ -211,7 +211,7 @@ def test_a_fault_of_ours_leaves_nothing_leased(plant: Plant) -> None:
     assert not work_loop._context.leases.held
     work_loop.run(Queue.INSPECT)
     assert plant.state("part").stage is Stage.WAITING
-    assert plant.ledger.read(Queue.INSPECT, "next-worker", 1) == []
+    assert plant.ledger.jobs.read(Queue.INSPECT, "next-worker", 1) == []
 
 
 def test_an_engine_that_hangs_ends_the_work_loop(plant: Plant, wait_until: WaitUntil) -> None:
@@ -226,7 +226,7 @@ def test_an_engine_that_hangs_ends_the_work_loop(plant: Plant, wait_until: WaitU
     assert "a step of the engine has lasted" in heartbeat.fault
     with pytest.raises(EngineClosed):
         work_loop.run(Queue.INSPECT)
-    (part,) = plant.ledger.read(Queue.INSPECT, "next-worker", 1)
+    (part,) = plant.ledger.jobs.read(Queue.INSPECT, "next-worker", 1)
     assert part.deliveries == 2
 
 

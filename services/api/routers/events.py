@@ -36,9 +36,9 @@ async def events(
     """
     first = last_event_id
     if first is None:
-        first = await to_thread.run_sync(ports.ledger.newest_event_id)
+        first = await to_thread.run_sync(ports.ledger.events.newest_id)
     else:
-        await to_thread.run_sync(ports.ledger.events_after, first, 1, 0)
+        await to_thread.run_sync(ports.ledger.events.after, first, 1, 0)
     _make_sure_of_a_seat(ports)
     return EventSourceResponse(_feed(request, ports, first))
 
@@ -55,7 +55,7 @@ async def _feed(request: Request, ports: Ports, event_id: str) -> AsyncIterator[
     async with ports.listeners:
         while not await request.is_disconnected():
             try:
-                batch = await to_thread.run_sync(ports.ledger.events_after, event_id, BATCH, BLOCK_MS)
+                batch = await to_thread.run_sync(ports.ledger.events.after, event_id, BATCH, BLOCK_MS)
             except StoreUnavailable:
                 return
             for event in batch:

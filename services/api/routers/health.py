@@ -75,7 +75,7 @@ def _failures(ports: Ports) -> Iterator[FieldError | None]:
 
 
 def _ledger(ports: Ports) -> None:
-    ports.ledger.waiting(Queue.INSPECT)
+    ports.ledger.jobs.waiting(Queue.INSPECT)
 
 
 def _frames(ports: Ports) -> None:

@@ -79,7 +79,7 @@ def result_id_of(idempotency_key: str) -> str:
 def _accept(ports: Ports, upload: Upload, idempotency_key: str) -> InspectionJob:
     _reload_recipes(ports)
     request = SubmissionRequest(result_id=result_id_of(idempotency_key), **upload.fields.model_dump())
-    if ports.ledger.state(request.result_id) is None:
+    if ports.ledger.jobs.state(request.result_id) is None:
         _refuse_if_forgotten(ports, request.result_id)
     picture = read_picture(upload.image) if upload.image is not None else _stored_picture(ports, upload)
     return ports.submission.accept(request, picture).job

@@ -28,4 +28,4 @@ def status(ports: PortsOf) -> StatusAnswer:
 @router.get("/dead-letters", summary="Jobs that were given up")
 def dead_letters(ports: PortsOf, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> DeadLetterList:
     """The newest dead letters with the problem that ended each, newest first."""
-    return DeadLetterList(dead_letters=tuple(ports.ledger.dead_letters(limit)))
+    return DeadLetterList(dead_letters=tuple(ports.ledger.jobs.dead_letters(limit)))

@@ -16,10 +16,10 @@ def alive(
     from datetime import UTC, datetime
 
     from services.infra.process.settings import CommonSettings, load_settings
-    from services.infra.stores.ledger.redis_ledger import RedisLedger
+    from services.infra.stores.ledger import Ledger
 
     machine = socket.gethostname()
-    heartbeats = RedisLedger(load_settings(CommonSettings).ledger_url).heartbeats()
+    heartbeats = Ledger(load_settings(CommonSettings).ledger_url).telemetry.heartbeats()
     now = datetime.now(UTC)
     ages = [
         (now - heartbeat.moment).total_seconds()

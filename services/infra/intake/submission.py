@@ -20,7 +20,7 @@ from services.infra.process.names import Queue
 from services.infra.process.stages import Stages
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Duplicate, Ledger
-from services.infra.stores.wake_up import WakeUpPort
+from services.infra.stores.wake_up import WakeUp
 
 
 class SubmissionRequest(Message):
@@ -55,7 +55,7 @@ class Submission:
 
     ledger: Ledger
     frames: FrameStore
-    wake_up: WakeUpPort
+    wake_up: WakeUp
     recipes: RecipeBook
     frames_high_water: float = 1.0
     ledger_high_water: float = 1.0
@@ -95,20 +95,20 @@ class Submission:
         where a store refuses, StoreUnavailable.
         """
         with self.stages.timed("look up"):
-            is_known = self.ledger.state(job.result_id) is not None
+            is_known = self.ledger.jobs.state(job.result_id) is not None
         if not is_known:
             with self.stages.timed("capacity"):
                 self._capacity.require()
             with self.stages.timed("keep"):
                 self.frames.put(job.result_id, data)
         with self.stages.timed("add"):
-            outcome = self.ledger.add(job, body_digest(job))
+            outcome = self.ledger.jobs.add(job, body_digest(job))
         with self.stages.timed("wake"):
             self.wake_up.send(Queue.INSPECT)
         return self._first(job) if isinstance(outcome, Duplicate) else Accepted(job, is_new=True)
 
     def _first(self, job: InspectionJob) -> Accepted:
-        state = self.ledger.state(job.result_id)
+        state = self.ledger.jobs.state(job.result_id)
         return Accepted(state.job if state else job, is_new=False)
 
     def _recipe(self, request: SubmissionRequest) -> Recipe:

@@ -1,7 +1,6 @@
 """Where encoded images wait until their result is stored."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 from services.infra.process.errors import DuplicateConflict, FrameMissing
 from services.infra.process.names import frame_key
@@ -9,37 +8,6 @@ from services.infra.stores.redis_client import connect, typed_errors, used_memor
 
 FRAME_KEPT_SECONDS = 7 * 86_400
 """Only a backstop against orphans: the result writer drops a frame once its result is stored."""
-
-
-class FrameStore(Protocol):
-    """Keeps one encoded image per result id; the first one put stays."""
-
-    def put(self, result_id: str, data: bytes) -> None:
-        """Keep the image; the same bytes again change nothing.
-
-        Raises DuplicateConflict for other bytes under the same id, StoreFull, StoreUnavailable.
-        """
-        ...
-
-    def get(self, result_id: str) -> bytes:
-        """The image's bytes. Raises FrameMissing, StoreUnavailable."""
-        ...
-
-    def get_many(self, result_ids: Sequence[str]) -> dict[str, bytes]:
-        """The bytes of those images that are kept, in one step. Raises StoreUnavailable."""
-        ...
-
-    def delete(self, *result_ids: str) -> None:
-        """Drop these images, in one step; dropping what is not there changes nothing."""
-        ...
-
-    def ids(self) -> Iterator[str]:
-        """The result ids of all images kept, in any order; one that comes or goes meanwhile may be missed."""
-        ...
-
-    def used_fraction(self) -> float:
-        """How full the store's memory is, 0 to 1; 0 when it has no limit."""
-        ...
 
 
 def conflict(result_id: str) -> DuplicateConflict:
@@ -56,42 +24,7 @@ def missing(result_id: str) -> FrameMissing:
     )
 
 
-class MemoryFrames:
-    """Keeps images in this process, for tests and tools."""
-
-    def __init__(self) -> None:
-        self._frames: dict[str, bytes] = {}
-
-    def put(self, result_id: str, data: bytes) -> None:
-        """See FrameStore.put."""
-        if self._frames.setdefault(result_id, data) != data:
-            raise conflict(result_id)
-
-    def get(self, result_id: str) -> bytes:
-        """See FrameStore.get."""
-        if result_id not in self._frames:
-            raise missing(result_id)
-        return self._frames[result_id]
-
-    def get_many(self, result_ids: Sequence[str]) -> dict[str, bytes]:
-        """See FrameStore.get_many."""
-        return {name: self._frames[name] for name in result_ids if name in self._frames}
-
-    def delete(self, *result_ids: str) -> None:
-        """See FrameStore.delete."""
-        for result_id in result_ids:
-            self._frames.pop(result_id, None)
-
-    def ids(self) -> Iterator[str]:
-        """See FrameStore.ids."""
-        yield from tuple(self._frames)
-
-    def used_fraction(self) -> float:
-        """See FrameStore.used_fraction."""
-        return 0.0
-
-
-class RedisFrames:
+class FrameStore:
     """Keeps images in the frames Redis; connects on first use."""
 
     def __init__(self, url: str) -> None:
@@ -99,7 +32,10 @@ class RedisFrames:
         self._redis = connect(url, as_text=False)
 
     def put(self, result_id: str, data: bytes) -> None:
-        """See FrameStore.put."""
+        """Keep the image; the same bytes again change nothing.
+
+        Raises DuplicateConflict for other bytes under the same id, StoreFull, StoreUnavailable.
+        """
         key = frame_key(result_id)
         with typed_errors(self._url):
             while not self._redis.set(key, data, ex=FRAME_KEPT_SECONDS, nx=True):
@@ -111,7 +47,7 @@ class RedisFrames:
                     return
 
     def get(self, result_id: str) -> bytes:
-        """See FrameStore.get."""
+        """The image's bytes. Raises FrameMissing, StoreUnavailable."""
         with typed_errors(self._url):
             data = self._redis.get(frame_key(result_id))
         if data is None:
@@ -119,7 +55,7 @@ class RedisFrames:
         return bytes(data)
 
     def get_many(self, result_ids: Sequence[str]) -> dict[str, bytes]:
-        """See FrameStore.get_many."""
+        """The bytes of those images that are kept, in one step. Raises StoreUnavailable."""
         if not result_ids:
             return {}
         with typed_errors(self._url):
@@ -127,19 +63,19 @@ class RedisFrames:
         return {name: bytes(data) for name, data in zip(result_ids, found, strict=True) if data is not None}
 
     def delete(self, *result_ids: str) -> None:
-        """See FrameStore.delete; Redis frees the memory beside its other work."""
+        """Drop these images, in one step; dropping what is not there changes nothing."""
         if result_ids:
             with typed_errors(self._url):
                 self._redis.unlink(*map(frame_key, result_ids))
 
     def ids(self) -> Iterator[str]:
-        """See FrameStore.ids."""
+        """The result ids of all images kept, in any order; one that comes or goes meanwhile may be missed."""
         prefix = frame_key("")
         with typed_errors(self._url):
             for key in self._redis.scan_iter(match=f"{prefix}*", count=500):
                 yield key.decode().removeprefix(prefix)
 
     def used_fraction(self) -> float:
-        """See FrameStore.used_fraction."""
+        """How full the store's memory is, 0 to 1; 0 when it has no limit."""
         with typed_errors(self._url):
             return used_memory_fraction(self._redis)

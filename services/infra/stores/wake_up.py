@@ -1,7 +1,5 @@
 """The wake-up: a Celery task that wakes a worker for a queue and never carries work."""
 
-from typing import Protocol
-
 from celery import Celery
 from kombu.exceptions import OperationalError
 
@@ -10,7 +8,7 @@ from services.infra.process.names import WORK_TASK, Queue, wake_up_key
 from services.infra.stores.redis_client import connect, typed_errors
 
 TOKEN_KEPT_MS = 5_000
-"""After this a ring is taken for lost, and the next one sends a new task."""
+"""After this a wake-up is taken for lost, and the next one sends a new task."""
 
 BROKER_OPTIONS = {
     "socket_connect_timeout": 2,
@@ -21,20 +19,11 @@ BROKER_OPTIONS = {
 """How every Celery process of ours talks to Redis; a half-open connection is noticed in seconds."""
 
 
-class WakeUpPort(Protocol):
-    """Wakes workers; a lost ring costs time, never a job."""
-
-    def send(self, queue: Queue) -> bool:
-        """Ask for a work loop on the queue; False when one is already waiting. Raises StoreUnavailable."""
-        ...
-
-    def received(self, queue: Queue) -> None:
-        """Say that a work loop has begun, so that the next ring asks for another one."""
-        ...
-
-
 class WakeUp:
-    """Rings through Celery's queue of the queue's name, at most one task waiting in each."""
+    """Wakes workers through the Celery queue of the same name, at most one task waiting in each.
+
+    A lost wake-up costs time, never a job.
+    """
 
     def __init__(self, ledger_url: str) -> None:
         self._url = ledger_url
@@ -48,12 +37,15 @@ class WakeUp:
         )
 
     def send(self, queue: Queue) -> bool:
-        """See Bell.ring."""
+        """Ask for a work loop on the queue; False when one is already waiting.
+
+        Raises StoreFull or StoreUnavailable.
+        """
         key = wake_up_key(queue)
         with typed_errors(self._url):
             if not self._redis.set(key, "waiting", nx=True, px=TOKEN_KEPT_MS):
                 return False
-            # A work loop may outlast many tokens. Kombu keeps a queue as a list of the queue's name: while a task
+            # A work loop may outlast many tokens. Kombu keeps a queue as a list of its name: while a task
             # stands in it, another would only pile up.
             if self._redis.llen(queue.value):
                 return False
@@ -64,29 +56,12 @@ class WakeUp:
         except OperationalError as error:
             # The token stays behind at most TOKEN_KEPT_MS; without Redis it cannot be taken back now.
             raise StoreUnavailable(
-                f"the ring for {queue.value} was not sent: {error}",
+                f"the wake-up for {queue.value} was not sent: {error}",
                 hint="check that Redis runs and is reachable",
             ) from error
         return True
 
     def received(self, queue: Queue) -> None:
-        """See Bell.answer."""
+        """Say that a work loop has begun, so that the next wake-up asks for another one."""
         with typed_errors(self._url):
             self._redis.delete(wake_up_key(queue))
-
-
-class MemoryWakeUp:
-    """Notes who rang, for tests and tools."""
-
-    def __init__(self) -> None:
-        self.waiting: set[Queue] = set()
-
-    def send(self, queue: Queue) -> bool:
-        """See Bell.ring."""
-        is_new = queue not in self.waiting
-        self.waiting.add(queue)
-        return is_new
-
-    def received(self, queue: Queue) -> None:
-        """See Bell.answer."""
-        self.waiting.discard(queue)

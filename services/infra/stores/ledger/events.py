@@ -1,18 +1,14 @@
-"""The line of the live feed that each step of a job makes."""
+"""The line of the event feed that each step of a job makes."""
 
-import re
 from datetime import datetime
 
 from schemas.job import InspectionJob
 from schemas.report import DiagnosisReport
 from schemas.verdict import Verdict
-from services.infra.process.errors import BadRequest
-from services.infra.stores.ledger.port import Entry, Event, EventKind
+from services.infra.stores.ledger.records import Entry, Event, EventKind
 
 UNNUMBERED = "0"
 """Stands for the id until the store gives one."""
-
-_EVENT_ID = re.compile(r"^\d{1,19}(-\d{1,19})?$")
 
 
 def accepted(job: InspectionJob, moment: datetime) -> Event:
@@ -62,7 +58,7 @@ def reported(report: DiagnosisReport) -> Event:
     )
 
 
-def buried(entry: Entry, verdict: Verdict | None, moment: datetime) -> Event:
+def given_up(entry: Entry, verdict: Verdict | None, moment: datetime) -> Event:
     """Tells that a job was given up."""
     return Event(
         event_id=UNNUMBERED,
@@ -75,12 +71,3 @@ def buried(entry: Entry, verdict: Verdict | None, moment: datetime) -> Event:
         moment=moment,
         decision=verdict.decision if verdict is not None else None,
     )
-
-
-def checked_event_id(event_id: str) -> str:
-    """The id itself. Raises BadRequest when it is not one that this feed gives out."""
-    if not _EVENT_ID.match(event_id):
-        raise BadRequest(
-            f"{event_id!r} is not an event id", hint='send an id that the feed gave, or "0" for all it keeps'
-        )
-    return event_id

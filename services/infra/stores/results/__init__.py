@@ -1,25 +1,21 @@
-"""The results database's face: what it promises (results_port), in SQL and in memory."""
+"""The results database: verdicts, reports, problems and signatures, found again by id and by filters."""
 
-from services.infra.stores.results.memory import MemoryResults
-from services.infra.stores.results.port import (
+from services.infra.stores.results.records import (
     MAX_PAGE,
     Page,
     ResultFilters,
-    ResultStore,
     Signature,
     Signing,
     StoredResult,
 )
-from services.infra.stores.results.sql import SqlResults
+from services.infra.stores.results.store import ResultStore
 
 __all__ = [
     "MAX_PAGE",
-    "MemoryResults",
     "Page",
     "ResultFilters",
     "ResultStore",
     "Signature",
     "Signing",
-    "SqlResults",
     "StoredResult",
 ]

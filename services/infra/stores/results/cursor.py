@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from schemas.verdict import Verdict
 from services.infra.process.errors import BadRequest
-from services.infra.stores.results.port import MAX_PAGE
+from services.infra.stores.results.records import MAX_PAGE, Page, StoredResult
 
 Place: TypeAlias = tuple[datetime, str]
 """Creation time and result id: the order of pages, newest first, ids breaking ties."""
@@ -40,3 +40,10 @@ def checked_limit(limit: int) -> int:
     if not 1 <= limit <= MAX_PAGE:
         raise BadRequest(f"limit {limit} is not in 1..{MAX_PAGE}", hint=f"ask for 1 to {MAX_PAGE} results")
     return limit
+
+
+def page_of(rows: list[StoredResult], limit: int) -> Page:
+    """The first `limit` of the rows, with a cursor when more follow."""
+    shown = rows[:limit]
+    more = len(rows) > limit
+    return Page(tuple(shown), write_cursor(place(shown[-1].verdict)) if more else None)

@@ -28,9 +28,9 @@ from schemas.problem import Problem
 from schemas.report import DiagnosisReport, ReportState
 from schemas.verdict import Verdict
 from services.infra.process.errors import RecordInvalid, SettingsInvalid, StoreFull, StoreUnavailable
-from services.infra.stores.results.cursor import checked_limit, read_cursor
-from services.infra.stores.results.memory import already_signed, no_report, no_result, page_of
-from services.infra.stores.results.port import Page, ResultFilters, Signature, StoredResult
+from services.infra.stores.results.cursor import checked_limit, page_of, read_cursor
+from services.infra.stores.results.errors import already_signed, no_report, no_result
+from services.infra.stores.results.records import Page, ResultFilters, Signature, StoredResult
 from services.infra.stores.results.schema import ResultRow, create_tables, insert_if_absent
 
 BUSY_TIMEOUT_SECONDS = 10
@@ -39,7 +39,7 @@ CONNECT_TIMEOUT_SECONDS = 5
 Kind = TypeVar("Kind", bound=Message)
 
 
-class SqlResults:
+class ResultStore:
     """See ResultStore. Connects, and creates its tables, on first use."""
 
     def __init__(self, url: str) -> None:
@@ -49,7 +49,7 @@ class SqlResults:
         self._is_ready = False
 
     def save_verdicts(self, verdicts: Sequence[Verdict]) -> None:
-        """See ResultStore.save_verdicts."""
+        """Keep each verdict, if none is kept under its result id: all of them are kept, or none is."""
         if not verdicts:
             return
         # In the order of their keys: so two result writers with the same rows never wait for each other.
@@ -58,27 +58,30 @@ class SqlResults:
             insert_if_absent(connection, ResultRow, "result_id", rows)
 
     def save_report(self, report: DiagnosisReport) -> None:
-        """See ResultStore.save_report."""
+        """Keep a report, if none is kept. Raises NotFound when its verdict is not kept yet."""
         self._set_if_absent(report.result_id, ResultRow.report, report)
 
     def save_problem(self, result_id: str, problem: Problem) -> None:
-        """See ResultStore.save_problem."""
+        """Keep why a report was given up, if nothing is kept. Raises NotFound as save_report does."""
         self._set_if_absent(result_id, ResultRow.problem, problem)
 
     def get(self, result_id: str) -> StoredResult:
-        """See ResultStore.get."""
+        """One result. Raises NotFound."""
         with self._transaction() as connection:
             return _get(connection, result_id)
 
     def report(self, result_id: str) -> DiagnosisReport:
-        """See ResultStore.report."""
+        """One report; its state is SIGNED once a person signed. Raises NotFound."""
         report = self.get(result_id).report
         if report is None:
             raise no_report(result_id)
         return report
 
     def page(self, filters: ResultFilters, cursor: str | None, limit: int) -> Page:
-        """See ResultStore.page."""
+        """Results newest first, at most `limit` (1 to 500), from a cursor that an earlier page gave.
+
+        Raises BadRequest for a cursor or limit that is none.
+        """
         order = tuple_(ResultRow.creation_time, ResultRow.result_id)
         wanted = select(ResultRow.__table__).where(*_conditions(filters)).limit(checked_limit(limit) + 1)
         wanted = wanted.order_by(ResultRow.creation_time.desc(), ResultRow.result_id.desc())
@@ -89,7 +92,10 @@ class SqlResults:
         return page_of(rows, limit)
 
     def sign(self, result_id: str, signature: Signature) -> DiagnosisReport:
-        """See ResultStore.sign."""
+        """Sign a report; who says the same again changes nothing, and the first moment stays.
+
+        Raises NotFound, and AlreadySigned for another name or remark than those kept.
+        """
         self.report(result_id)
         self._set_if_absent(result_id, ResultRow.signature, signature)
         row = self.get(result_id)

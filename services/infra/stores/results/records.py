@@ -1,8 +1,7 @@
-"""What the results database promises: one row per result id, kept after the ledger has forgotten it."""
+"""The records of the results database: one row per result id, kept after the ledger has forgotten it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from pydantic import StringConstraints
 
@@ -72,41 +71,3 @@ class Page:
 
     results: tuple[StoredResult, ...]
     next_cursor: str | None
-
-
-class ResultStore(Protocol):
-    """Keeps results; saving the same one again changes nothing. Every method raises StoreUnavailable."""
-
-    def save_verdicts(self, verdicts: Sequence[Verdict]) -> None:
-        """Keep each verdict, if none is kept under its result id: all of them are kept, or none is."""
-        ...
-
-    def save_report(self, report: DiagnosisReport) -> None:
-        """Keep a report, if none is kept. Raises NotFound when its verdict is not kept yet."""
-        ...
-
-    def save_problem(self, result_id: str, problem: Problem) -> None:
-        """Keep why a report was given up, if nothing is kept. Raises NotFound as save_report does."""
-        ...
-
-    def get(self, result_id: str) -> StoredResult:
-        """One result. Raises NotFound."""
-        ...
-
-    def report(self, result_id: str) -> DiagnosisReport:
-        """One report; its state is SIGNED once a person signed. Raises NotFound."""
-        ...
-
-    def page(self, filters: ResultFilters, cursor: str | None, limit: int) -> Page:
-        """Results newest first, at most `limit` (1 to 500), from a cursor that an earlier page gave.
-
-        Raises BadRequest for a cursor or limit that is none.
-        """
-        ...
-
-    def sign(self, result_id: str, signature: Signature) -> DiagnosisReport:
-        """Sign a report; who says the same again changes nothing, and the first moment stays.
-
-        Raises NotFound, and AlreadySigned for another name or remark than those kept.
-        """
-        ...
