@@ -40,9 +40,13 @@ def with_groups(dataset: Dataset, pattern: str | None = None) -> Dataset:
 def grouping(pictures: Sequence[Picture]) -> Grouping:
     """What the groups are, in a word; pictures without a group stand each alone."""
     found = {each.group for each in pictures if each.group is not None}
-    kinds = {group.split(" ", 1)[0] for group in found}
-    word = kinds.pop() if len(kinds) == 1 and kinds <= {"part", "lot", "day", "camera"} else "label file"
-    return Grouping(word if found else "nothing", len(found))
+    kinds = sorted({group.split(" ", 1)[0] for group in found})
+    return Grouping(" and ".join(kinds) or "nothing", len(found))
+
+
+def is_one_part(group: str) -> bool:
+    """Whether the pictures of a group count as one part; those of a lot, day or camera are many."""
+    return group.split(" ", 1)[0] not in {"lot", "day", "camera"}
 
 
 def _by_pattern(pictures: Sequence[Picture], pattern: str) -> tuple[Picture, ...]:
@@ -57,11 +61,16 @@ def _by_pattern(pictures: Sequence[Picture], pattern: str) -> tuple[Picture, ...
             "--group", pattern, "matches no file name", f"the first file is {pictures[0].path.name!r}"
         )
     return tuple(
-        each
-        if match is None
-        else replace(each, group=" ".join(filter(None, match.groups())) or match.group())
+        each if match is None else replace(each, group=_matched(match))
         for each, match in zip(pictures, found, strict=True)
     )
+
+
+def _matched(match: re.Match[str]) -> str:
+    """`lot 12` from a group named lot; `group 12` from one without a name."""
+    named = [f"{name} {value}" for name, value in match.groupdict().items() if value is not None]
+    plain = " ".join(filter(None, match.groups())) or match.group()
+    return " ".join(named) or f"group {plain}"
 
 
 def _by_name(picture: Picture) -> Picture:

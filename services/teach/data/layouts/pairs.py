@@ -25,7 +25,7 @@ def read(tree: Tree) -> Dataset:
     findings: list[Finding] = []
     for stem, path in by_stem.items():
         base = stem.removesuffix(TESTED).removesuffix(TEMPLATE)
-        group, golden = same_name(Path(base).name), by_stem.get(base + TEMPLATE)
+        group, golden = f"part {same_name(Path(base).name)}", by_stem.get(base + TEMPLATE)
         if stem.endswith(TEMPLATE):
             pictures.append(Picture(path, "good", tree.split(path), group, path))
         elif stem.endswith(TESTED):

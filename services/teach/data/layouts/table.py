@@ -13,7 +13,9 @@ NAME = "CSV"
 FILE_COLUMNS = ("file", "path", "image", "filename", "file_name", "image_path", "picture", "img")
 LABEL_COLUMNS = ("label", "class", "category", "defect", "verdict", "target")
 SPLIT_COLUMNS = ("split", "set", "subset")
-GROUP_COLUMNS = ("group", "part", "part_id", "serial", "lot", "lot_id", "batch")
+PART_COLUMNS = ("part", "part_id", "serial")
+GROUP_COLUMNS = ("group",)
+LOT_COLUMNS = ("lot", "lot_id", "batch")
 TIME_COLUMNS = ("time", "date", "timestamp", "captured_at")
 CAMERA_COLUMNS = ("camera", "cam", "station")
 GOLDEN_COLUMNS = ("golden", "template", "reference")
@@ -69,12 +71,14 @@ def _read_one(path: Path, tree: Tree, names: Names) -> tuple[list[Picture], list
 
 
 def _group(values: dict[str, str]) -> str | None:
-    """The part or lot; where neither is given, the day and the camera."""
-    if group := _first(values, GROUP_COLUMNS):
-        return group
-    day = re.match(r"\d{4}-?\d{2}-?\d{2}", _first(values, TIME_COLUMNS))
-    parts = (_first(values, CAMERA_COLUMNS), day.group() if day else "")
-    return " ".join(filter(None, parts)) or None
+    """The narrowest of what the columns give: the part, else the group, the lot, the day, the camera."""
+    for word, columns in (("part", PART_COLUMNS), ("group", GROUP_COLUMNS), ("lot", LOT_COLUMNS)):
+        if value := _first(values, columns):
+            return f"{word} {value}"
+    if day := re.match(r"\d{4}-?\d{2}-?\d{2}", _first(values, TIME_COLUMNS)):
+        return f"day {day.group()}"
+    camera = _first(values, CAMERA_COLUMNS)
+    return f"camera {camera}" if camera else None
 
 
 def _first(values: dict[str, str], columns: tuple[str, ...]) -> str:
