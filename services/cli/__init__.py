@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from services.cli.commands.alive import alive
+from services.cli.commands.calibrate import calibrate
 from services.cli.commands.data import data
 from services.cli.commands.demo import demo
 from services.cli.commands.doctor import doctor
@@ -21,7 +22,7 @@ from services.cli.commands.up import up
 from services.cli.console import output, say, show_error
 from services.infra.process.errors import LynceusError
 
-COMMANDS = (demo, up, submit, status, report, sign, doctor, alive, train, evaluate, quantize)
+COMMANDS = (demo, up, submit, status, report, sign, doctor, alive, train, evaluate, calibrate, quantize)
 
 app = typer.Typer(
     name="lynceus",

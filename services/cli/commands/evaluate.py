@@ -1,44 +1,39 @@
-"""`lynceus evaluate`: how well a checkpoint names what it was not trained on."""
+"""`lynceus evaluate`: how well a recipe judges a folder of labelled pictures."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from services.cli.console import output
+from services.cli.console import output, say
+from services.cli.places import CHECKPOINT, RECIPES
 
 
 def evaluate(
-    pictures: Annotated[Path, typer.Argument(help="The folder that holds mcbt, deeppcb and bsdata.")],
-    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint to measure.")] = Path("models/starter"),
-    reports: Annotated[int, typer.Option(min=1, help="Reports to have written per source.")] = 40,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print figures and confusion counts as JSON.")
-    ] = False,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of labelled pictures.")],
+    recipe: Annotated[str, typer.Option(help="Recipe that judges them.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print every figure as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots and the worst mistakes.")] = None,
+    group: Annotated[str | None, typer.Option(help="Regular expression for what belongs together.")] = None,
+    unlabelled: Annotated[str | None, typer.Option(help="Class of pictures without a label.")] = None,
+    recipes: Annotated[Path, typer.Option(help="Folder of recipe YAML files.")] = RECIPES,
+    checkpoint: Annotated[Path, typer.Option(help="Model of a recipe that was not taught.")] = CHECKPOINT,
 ) -> None:
-    """Measures class and report accuracy on held-out pictures, by source."""
-    from rich.table import Table
+    """Counts escapes and overkill with their intervals, and everything else an auditor asks for."""
+    from services.cli.judging import judged_folder
+    from services.cli.measured import show_evaluation
+    from services.teach.data import CheckOptions
+    from services.teach.evaluation.page import evaluation_page
+    from services.teach.taught.calibrate import evaluated
 
-    from schemas import Diagnosis
-    from starter.evaluate import evaluate as measure
-
-    with output.status("Classifying held-out pictures and having reports written ..."):
-        figures = measure(checkpoint, pictures, Diagnosis.model_json_schema(), reports)
+    found = judged_folder(folder, recipe, recipes, checkpoint, CheckOptions(group, unlabelled))
+    result = evaluated(found)
+    if html is not None:
+        html.write_text(evaluation_page(result, found.map_of), encoding="utf-8")
     if as_json:
-        output.print_json(data={name: asdict(figure) for name, figure in figures.items()})
+        output.print_json(result.model_dump_json())
         return
-    table = Table(
-        "source", "pictures", "balanced", "escapes", "overkill", "reports", "whole", "right", "temp."
-    )
-    for name, figure in figures.items():
-        classes, written = figure.classes, figure.reports
-        table.add_row(
-            name,
-            str(classes.pictures),
-            *(f"{share:.1%}" for share in (classes.balanced_accuracy, classes.escapes, classes.overkill)),
-            str(written.reports),
-            *(f"{share:.1%}" for share in (written.parsed, written.right_defect)),
-            f"{figure.temperature:.2f}",
-        )
-    output.print(table)
+    for label in found.judged.unknown:
+        say(output, f"the recipe has no class for {label!r}; its pictures are left out")
+    say(output, f"{found.judged.scores} scores of {result.pictures} pictures")
+    show_evaluation(result)

@@ -23,7 +23,7 @@ USUAL_ESCAPE = 0.05
 
 
 def advice_on(outcomes: Outcomes, curve: Sequence[CurvePoint], calibration: Calibration) -> Iterator[str]:
-    """The class that more pictures would help most, whether doubling still helps, and what a bound asks for."""
+    """The class that wants pictures most, whether doubling still helps, and what a bound asks for."""
     yield from _weakest_class(outcomes)
     if len(curve) > 1:
         before, after = curve[-2], curve[-1]
@@ -45,11 +45,13 @@ def advice_on(outcomes: Outcomes, curve: Sequence[CurvePoint], calibration: Cali
 
 
 def _weakest_class(outcomes: Outcomes) -> Iterator[str]:
-    losses, wrong = defaultdict(list), defaultdict(int)
+    losses: dict[str, list[float]] = defaultdict(list)
+    wrong: dict[str, int] = defaultdict(int)
     for item, named in zip(outcomes.items, outcomes.named, strict=True):
         losses[item.truth].append(-float(np.log(max(item.probabilities[item.truth], 1e-9))))
         wrong[item.truth] += named != item.truth
     weakest = max(sorted(losses), key=lambda name: float(np.mean(losses[name])))
     if np.mean(losses[weakest]) >= UNSURE:
         count, mistaken = len(losses[weakest]), wrong[weakest]
-        yield f"{MORE} more pictures of `{weakest}` would help most: {mistaken} of {count} were named wrongly."
+        named = f"{mistaken} of {count} were named wrongly"
+        yield f"{MORE} more pictures of `{weakest}` would help most: {named}."

@@ -1,4 +1,4 @@
-"""The folder of a taught part below the recipes: what the engine made, and which pictures it was taught with."""
+"""The folder of a taught part below the recipes: what the engine made, and from which pictures."""
 
 import shutil
 import tempfile
@@ -79,7 +79,7 @@ def save_artefact(
 
 
 def open_artefact(recipes: Path, recipe: Recipe) -> Artefact:
-    """The artefact that a recipe names. Raises ArtefactInvalid when it names none or another one lies there."""
+    """The artefact that a recipe names. Raises ArtefactInvalid when it names none or another lies there."""
     if recipe.taught is None:
         raise ArtefactInvalid.of(
             "taught",

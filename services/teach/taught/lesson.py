@@ -43,7 +43,7 @@ class Sample:
             golden=partial(read_pixels, golden) if golden is not None else None,
         )
 
-    def outcome(self, probabilities: dict[str, float], anomaly: float, root: Path) -> Outcome:
+    def outcome(self, probabilities: dict[str, float], anomaly: float | None, root: Path) -> Outcome:
         """What was said of the picture, with the slices it belongs to."""
         group, path = self.picture.group, self.picture.path
         alone = group is None or is_one_part(group)

@@ -1,4 +1,4 @@
-"""From a folder of pictures to a recipe version: taught, measured on what each score had not seen, calibrated."""
+"""From a folder of pictures to a recipe version: taught, measured on left-out pictures, calibrated."""
 
 import time
 from collections.abc import Callable
@@ -10,18 +10,17 @@ from engine import EngineError
 from engine.tuning import TaughtPart, TeachOptions, teach
 from schemas.evidence import Taught
 from schemas.recipe import DefectClass, Recipe
-from schemas.report import Severity
 from services.teach.calibration import Aims, Calibration, calibrate
 from services.teach.calibration.aims import automatic_aims
 from services.teach.data.check import CheckOptions, checked
 from services.teach.data.report import CheckReport
 from services.teach.errors import TeachingError
 from services.teach.evaluation import Evaluation, evaluate
-from services.teach.evaluation.measure import Subject
 from services.teach.evaluation.outcomes import Outcomes
 from services.teach.standing import data_digest, evidence_of
 from services.teach.taught.advice import advice_on
 from services.teach.taught.artefact import open_artefact, save_artefact
+from services.teach.taught.calibrate import subject_of
 from services.teach.taught.curve import CurvePoint, learning_curve
 from services.teach.taught.judging import judge_samples, out_of_fold
 from services.teach.taught.lesson import Lesson, lesson_of
@@ -86,7 +85,7 @@ def train(folder: Path, options: TrainOptions, progress: Progress | None = None)
     calibration = calibrated(measured, options.aims, *START)
     taught = save_artefact(options.recipes, options.recipe_id, part, lesson.taught, folder)
     recipe, file = _written(found, lesson, part, taught, calibration, options)
-    subject = _subject(recipe, folder, "out-of-fold")
+    subject = subject_of(recipe, folder, "out-of-fold")
     test = _tested(recipe, lesson, folder, options, tell)
     left = options.seconds - (time.monotonic() - started)
     curve = learning_curve(
@@ -168,7 +167,7 @@ def recipe_classes(
         or DefectClass(
             name=name,
             wording=wording(labels.get(name, name)),
-            severity=Severity.NONE if name == part.good else Severity.MAJOR,
+            severity="none" if name == part.good else "major",
             acceptable=name == part.good,
         )
         for name in part.classes
@@ -186,17 +185,4 @@ def _tested(
         tell(TEACHING + (TESTING - TEACHING) * done / total, "judging held-out pictures")
 
     outcomes = judge_samples(artefact, lesson.held_back, folder, judged).outcomes
-    return evaluate(outcomes, _subject(recipe, folder, "held-out")) if len(outcomes) else None
-
-
-def _subject(recipe: Recipe, folder: Path, scores: str) -> Subject:
-    return Subject(
-        recipe.recipe_id,
-        recipe.version,
-        recipe.taught.digest if recipe.taught else None,
-        str(folder),
-        scores,
-        recipe.thresholds.accept_below,
-        recipe.thresholds.reject_from,
-        datetime.now(UTC).replace(microsecond=0),
-    )
+    return evaluate(outcomes, subject_of(recipe, folder, "held-out")) if len(outcomes) else None
