@@ -13,6 +13,7 @@ from services.cli.commands.demo import demo
 from services.cli.commands.doctor import doctor
 from services.cli.commands.evaluate import evaluate
 from services.cli.commands.quantize import quantize
+from services.cli.commands.recipe import recipe
 from services.cli.commands.report import report
 from services.cli.commands.sign import sign
 from services.cli.commands.status import status
@@ -33,6 +34,7 @@ app = typer.Typer(
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(data)
+app.add_typer(recipe)
 
 
 def _print_version(is_asked: bool) -> None:

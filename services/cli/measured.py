@@ -54,7 +54,7 @@ def show_calibration(found: Calibration) -> None:
         "escape bound", "accept below", "good accepted", "good reviewed", "bad parts needed", box=None
     )
     for each in found.what_if:
-        limit = "not on these parts" if each.accept_below is None else f"{each.accept_below:g}"
+        limit = "-" if each.accept_below is None else f"{each.accept_below:g}"
         table.add_row(
             f"{each.max_escape:.1%}",
             limit,

@@ -108,14 +108,15 @@ def _in_order(lower: float, upper: float, aims: Aims) -> tuple[float, float]:
     """Thresholds with accept_below at most reject_from.
 
     Where the bands overlap, every threshold between keeps both bounds and nothing needs review: one in the
-    middle (in log odds) serves for both. A threshold without an aim gives way to one with.
+    middle (in log odds) serves for both. A threshold without an aim stays, and the other stops at it: to
+    accept less than was allowed, or to reject less, keeps a bound as well.
     """
     if lower <= upper:
         return lower, upper
     if aims.max_escape is None:
-        return upper, upper
-    if aims.max_overkill is None:
         return lower, lower
+    if aims.max_overkill is None:
+        return upper, upper
     between = GRID[(upper <= GRID) & (lower >= GRID)]
     middle = float(between[len(between) // 2])
     return middle, middle

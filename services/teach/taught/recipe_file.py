@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
+from schemas.base import Identifier
 from schemas.evidence import Evidence, Taught
 from schemas.recipe import DefectClass, Recipe
 from services.infra.intake.recipes import load_recipe
@@ -29,6 +31,8 @@ ORDER = (
 HEAD = "# Taught by `lynceus train`; edit what you like, and raise the version when you do.\n"
 DEADLINE_MS = 5000
 
+_IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -47,6 +51,18 @@ def find_recipe(recipes: Path, recipe_id: str) -> tuple[Path, Recipe] | None:
         if recipe.recipe_id == recipe_id:
             return path, recipe
     return None
+
+
+def refuse_a_wrong_name(recipes: Path, recipe_id: str, station_id: str | None) -> None:
+    """Raises TeachingError for a name that no recipe can have, or a station that another recipe is for."""
+    station = station_id or f"station-{recipe_id}"
+    for field, name in (("--recipe", recipe_id), ("--station", station)):
+        try:
+            _IDENTIFIER.validate_python(name)
+        except ValidationError as error:
+            hint = "use letters, digits and . _ : - only, beginning with a letter or digit"
+            raise TeachingError.of(field, name, "cannot be a name", hint) from error
+    _refuse_a_taken_station(recipes / f"{recipe_id}.yaml", station)
 
 
 def new_recipe(
@@ -80,18 +96,26 @@ def next_version(path: Path, change: Change) -> Recipe:
     return load_recipe(path)
 
 
+def taught_versions(recipes: Path, recipe_id: str) -> list[Recipe]:
+    """The last recipe version of every taught part that is kept, the highest version first."""
+    kept = (recipes / FOLDER / recipe_id).glob(f"*/{RECIPE}")
+    found = [read_message(path, Recipe, RecipeInvalid) for path in kept]
+    return sorted(found, key=lambda each: each.version, reverse=True)
+
+
 def roll_back(recipes: Path, recipe_id: str, digest: str) -> Recipe:
-    """Name an older artefact again, with the thresholds and evidence it had; raises TeachingError."""
-    found = find_recipe(recipes, recipe_id)
-    homes = sorted((recipes / FOLDER / recipe_id).glob(f"{digest}*/{RECIPE}"))
-    if found is None or len(homes) != 1:
-        known = ", ".join(
-            sorted(each.parent.name[:12] for each in (recipes / FOLDER / recipe_id).glob(f"*/{RECIPE}"))
-        )
+    """Name an older artefact again, by the first letters of its digest, with its thresholds and evidence.
+
+    Raises TeachingError when no taught part, or more than one, begins so.
+    """
+    found, kept = find_recipe(recipes, recipe_id), taught_versions(recipes, recipe_id)
+    meant = [each for each in kept if each.taught and each.taught.digest.startswith(digest)]
+    if found is None or len(meant) != 1:
+        known = ", ".join(each.taught.digest[:12] for each in kept if each.taught) or "none"
         raise TeachingError.of(
-            "DIGEST", digest, "is not one taught part of this recipe", f"there are: {known or 'none'}"
+            "DIGEST", digest, f"is not one taught part of {recipe_id}", f"use one of: {known}"
         )
-    old = read_message(homes[0], Recipe, RecipeInvalid)
+    old = meant[0]
     limits = (old.thresholds.accept_below, old.thresholds.reject_from)
     return next_version(found[0], Change(old.classes, limits, old.taught, old.evidence))
 
@@ -139,7 +163,7 @@ def _write(path: Path, text: str) -> None:
     scratch.write_text(text, encoding="utf-8")
     try:
         recipe = load_recipe(scratch)
-        _refuse_a_taken_station(path, recipe)
+        _refuse_a_taken_station(path, recipe.station_id)
         if recipe.taught is not None:
             (path.parent / recipe.taught.path / RECIPE).write_text(text, encoding="utf-8")
         scratch.replace(path)
@@ -147,12 +171,12 @@ def _write(path: Path, text: str) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def _refuse_a_taken_station(path: Path, recipe: Recipe) -> None:
+def _refuse_a_taken_station(path: Path, station_id: str) -> None:
     for other in sorted(path.parent.glob("*.y*ml")):
-        if other != path and load_recipe(other).station_id == recipe.station_id:
+        if other != path and load_recipe(other).station_id == station_id:
             raise TeachingError.of(
                 "--station",
-                recipe.station_id,
+                station_id,
                 f"{other.name} is for this station",
                 "name another with --station",
             )

@@ -25,7 +25,13 @@ from services.teach.taught.curve import CurvePoint, learning_curve
 from services.teach.taught.judging import judge_samples, out_of_fold
 from services.teach.taught.lesson import Lesson, lesson_of
 from services.teach.taught.names import wording
-from services.teach.taught.recipe_file import Change, find_recipe, new_recipe, next_version
+from services.teach.taught.recipe_file import (
+    Change,
+    find_recipe,
+    new_recipe,
+    next_version,
+    refuse_a_wrong_name,
+)
 
 Progress = Callable[[float, str], None]
 """Called with the share of the work that is done and what is being done."""
@@ -78,6 +84,8 @@ def train(folder: Path, options: TrainOptions, progress: Progress | None = None)
     started = time.monotonic()
     tell = progress or (lambda _share, _what: None)
     found = find_recipe(options.recipes, options.recipe_id)
+    if found is None:
+        refuse_a_wrong_name(options.recipes, options.recipe_id, options.station_id)
     looked = checked(folder, options.check, lambda done, of: tell(LOOKING * done / of, "looking at pictures"))
     lesson = lesson_of(looked)
     part = _taught(lesson, options, lambda share, what: tell(LOOKING + (TEACHING - LOOKING) * share, what))
@@ -112,13 +120,15 @@ def train(folder: Path, options: TrainOptions, progress: Progress | None = None)
 def calibrated(outcomes: Outcomes, aims: Aims | None, accept_below: float, reject_from: float) -> Calibration:
     """The calibration for the aims; without any, for the strictest that the number of parts can carry.
 
-    Those are chosen by the count alone, so the promise holds; as nobody set them, they are no aims.
+    Those are chosen by the count alone, so the promise holds, and the band for review is never narrowed by
+    them; as nobody set them, they are no aims.
     """
     if aims is not None:
         return calibrate(outcomes, aims, accept_below, reject_from)
     good, bad = outcomes.parts()
     found = calibrate(outcomes, automatic_aims(len(good), len(bad)), accept_below, reject_from)
-    return found.model_copy(update={"max_escape": None, "max_overkill": None})
+    wide = min(found.accept_below, accept_below), max(found.reject_from, reject_from)
+    return calibrate(outcomes, Aims(), *wide)
 
 
 def _taught(lesson: Lesson, options: TrainOptions, progress: Progress) -> TaughtPart:
