@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine import EngineError
-from engine.tuning import TaughtPart, TeachOptions, teach
+from engine import EngineError, tuning
+from engine.tuning import TaughtPart, TeachOptions
 from services.teach.taught.lesson import LEAST_GOOD, Lesson, Sample
 
 SHARES = (0.25, 0.5)
@@ -40,7 +40,7 @@ def learning_curve(
         if chosen and expected <= seconds - (time.monotonic() - started):
             options = TeachOptions(good=lesson.good, seconds=seconds, seed=seed)
             try:
-                part = teach([each.labelled() for each in chosen], options)
+                part = tuning.teach([each.labelled() for each in chosen], options)
             except EngineError:
                 # Too few of some class: the curve begins further right.
                 continue

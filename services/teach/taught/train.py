@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine import EngineError
-from engine.tuning import TaughtPart, TeachOptions, teach
+from engine import EngineError, tuning
+from engine.tuning import TaughtPart, TeachOptions
 from schemas.evidence import Taught
 from schemas.recipe import DefectClass, Recipe
 from services.teach.calibration import Aims, Calibration, calibrate
@@ -134,7 +134,7 @@ def calibrated(outcomes: Outcomes, aims: Aims | None, accept_below: float, rejec
 def _taught(lesson: Lesson, options: TrainOptions, progress: Progress) -> TaughtPart:
     how = TeachOptions(good=lesson.good, seconds=options.seconds, seed=options.seed)
     try:
-        return teach([each.labelled() for each in lesson.taught], how, progress)
+        return tuning.teach([each.labelled() for each in lesson.taught], how, progress)
     except EngineError as error:
         raise TeachingError(error.detail, hint=error.hint) from error
 
