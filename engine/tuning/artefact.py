@@ -14,9 +14,11 @@ from safetensors.numpy import load, save
 
 from engine.errors import TaughtPartInvalid
 from engine.tuning.bank import Bank
+from engine.tuning.curve import Advice, CurvePoint
 from engine.tuning.eye import RELEASED
 from engine.tuning.fusion import Fusion
 from engine.tuning.gate import Gate
+from engine.tuning.pair import PairScale
 from engine.tuning.part import HeldOut, Provenance, TaughtPart
 from engine.tuning.pictures import Regions
 from engine.tuning.probe import Probe
@@ -89,11 +91,15 @@ def _packed(part: TaughtPart) -> tuple[Arrays, dict[str, Any]]:
     numbers |= _named("bank", part.bank.arrays()) | _named("gate", part.gate.arrays())
     if part.tiles is not None:
         numbers |= _named("tiles", part.tiles.arrays())
+    if part.pair is not None:
+        numbers |= _named("pair", part.pair.arrays())
     if part.probe is not None:
         numbers |= _named("probe", part.probe.arrays())
     uses = {f"alone.{name}": fusion for name, fusion in part.alone.items()}
     if part.fusion is not None:
         uses["fusion"] = part.fusion
+    if part.wordless is not None:
+        uses["wordless"] = part.wordless
     for name, fusion in uses.items():
         numbers |= _named(name, fusion.probe.arrays())
     facts = {
@@ -104,6 +110,8 @@ def _packed(part: TaughtPart) -> tuple[Arrays, dict[str, Any]]:
         "limit": part.limit,
         "uses": {name: list(fusion.uses) for name, fusion in uses.items()},
         "held_out": [asdict(each) for each in part.held_out],
+        "curve": [asdict(each) for each in part.curve],
+        "advice": [asdict(each) for each in part.advice],
         "provenance": asdict(part.provenance),
     }
     return numbers, json.loads(json.dumps(facts))
@@ -124,13 +132,21 @@ def _unpacked(numbers: Arrays, facts: Mapping[str, Any]) -> TaughtPart:
             ),
             bank=Bank.from_arrays(_under("bank", numbers)),
             tiles=Bank.from_arrays(_under("tiles", numbers)) if _under("tiles", numbers) else None,
+            pair=PairScale.from_arrays(_under("pair", numbers)) if _under("pair", numbers) else None,
             probe=Probe.from_arrays(_under("probe", numbers)) if _under("probe", numbers) else None,
             fusion=fusions.get("fusion"),
-            alone={name.removeprefix("alone."): each for name, each in fusions.items() if name != "fusion"},
+            wordless=fusions.get("wordless"),
+            alone={
+                name.removeprefix("alone."): each
+                for name, each in fusions.items()
+                if name.startswith("alone.")
+            },
             known=numbers[KNOWN],
             gate=Gate.from_arrays(_under("gate", numbers)),
             limit=facts["limit"],
             held_out=tuple(HeldOut(**each) for each in facts["held_out"]),
+            curve=tuple(CurvePoint(**each) for each in facts["curve"]),
+            advice=tuple(Advice(**each) for each in facts["advice"]),
             provenance=Provenance(**facts["provenance"]),
         )
     except (KeyError, TypeError, SafetensorError) as error:

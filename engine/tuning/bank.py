@@ -149,13 +149,13 @@ def with_scales(levels: tuple[Level, ...], goods: Sequence[tuple[Sight, int]], h
         levels,
         hottest,
         typical,
-        np.maximum(_robust_spread(np.array(raw)), 0.02 * typical + 1e-6),
+        np.maximum(robust_spread(np.array(raw)), 0.02 * typical + 1e-6),
         place_typical,
         np.maximum(np.median(tops, 0) - place_typical, 1e-6),
     )
 
 
-def _robust_spread(values: Floats) -> Floats:
+def robust_spread(values: Floats) -> Floats:
     """Mean of the standard deviation and the one that the median deviation suggests."""
     deviation = 1.4826 * np.median(np.abs(values - np.median(values, 0)), 0)
     return np.asarray((deviation + values.std(0)) / 2)

@@ -16,8 +16,6 @@ from engine.tuning.pictures import View
 
 PIXEL_MEAN, PIXEL_RANGE = 127.0, 128.0
 """What the released network expects its pixels to be shifted and divided by."""
-ORIENTATIONS = 8
-"""Quarter turns of the picture and of its mirror image."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +73,14 @@ class Eye:
         self.network = nn.utils.convert_conv2d_weight_memory_format(placed, torch.channels_last)
 
     @torch.inference_mode()
-    def see(self, view: View, orientation: int = 0) -> Sight:
-        """Maps of one view, turned or mirrored first where `orientation` (0 to 7) says so."""
-        pixels = torch.from_numpy(view.pixels).permute(2, 0, 1)
-        counts = torch.from_numpy(view.counts)
-        pixels, counts = oriented(pixels, orientation), oriented(counts, orientation)
-        maps = self.network(self._normalised(pixels))
-        return Sight(
-            tuple(each[0].float().cpu() for each in maps),
-            tuple(_shrunk(counts, stride) for stride in TAP_STRIDES),
-        )
+    def see(self, view: View) -> Sight:
+        """Maps of one view."""
+        maps = self.network(self._normalised(torch.from_numpy(view.pixels).permute(2, 0, 1)))
+        return Sight(tuple(each[0].float().cpu() for each in maps), shrunk_counts(view))
+
+    def pooled(self, view: View) -> Tensor:
+        """What `see(view).pooled()` gives, for callers that need no maps."""
+        return self.see(view).pooled()
 
     def _normalised(self, pixels_CHW: Tensor) -> Tensor:
         x = pixels_CHW[None].float().sub(PIXEL_MEAN).div(PIXEL_RANGE).to(self.device, self.dtype)
@@ -97,15 +93,10 @@ def open_eye(name: str = DEFAULT_EYE, device: str = "cpu") -> Eye:
     return Eye(name, device)
 
 
-def oriented(picture: Tensor, orientation: int) -> Tensor:
-    """[..., H, W] turned by quarter turns (orientation modulo four) and mirrored from orientation four on."""
-    turned = torch.rot90(picture, orientation % 4, (-2, -1))
-    return turned.flip(-1) if orientation >= ORIENTATIONS // 2 else turned
-
-
-def _shrunk(counts_HW: Tensor, stride: int) -> Tensor:
-    """A place counts when most of its pixels do."""
-    return F.avg_pool2d(counts_HW[None].float(), stride)[0] > 0.5
+def shrunk_counts(view: View) -> tuple[Tensor, ...]:
+    """For each tap which places count [h, w]: those most of whose pixels do."""
+    counts = torch.from_numpy(view.counts)[None].float()
+    return tuple(F.avg_pool2d(counts, stride)[0] > 0.5 for stride in TAP_STRIDES)
 
 
 def _fast_type(device: torch.device) -> torch.dtype:

@@ -25,6 +25,8 @@ TILE_SOURCE = 768
 """Pixels of the picture under a tile: halved, so that ten stay five, over half a place of stride 8."""
 TILE_OVERLAP = 96
 SMALLEST_PICTURE = 16
+ORIENTATIONS = 8
+"""Quarter turns of a picture and of its mirror image."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,13 @@ class View:
     pixels: Pixels
     counts: NDArray[np.bool_]
 
+    def turned(self, orientation: int) -> "View":
+        """Turned by quarter turns (orientation modulo four) and mirrored from orientation four on."""
+        pixels, counts = np.rot90(self.pixels, orientation % 4), np.rot90(self.counts, orientation % 4)
+        if orientation >= ORIENTATIONS // 2:
+            pixels, counts = pixels[:, ::-1], counts[:, ::-1]
+        return View(self.box, np.ascontiguousarray(pixels), np.ascontiguousarray(counts))
+
 
 def checked(rgb: Pixels) -> Pixels:
     """The picture itself, or ImageInvalid where it is not uint8 RGB of at least 16 pixels a side."""
@@ -96,7 +105,7 @@ def checked(rgb: Pixels) -> Pixels:
 def whole_view(rgb: Pixels, regions: Regions) -> View:
     """The whole picture with its longer side at 384 pixels; what does not count is painted over."""
     height, width = rgb.shape[:2]
-    return _view(rgb, regions.mask(height, width), (0, 0, width, height))
+    return view_of(rgb, regions.mask(height, width), (0, 0, width, height))
 
 
 def tile_views(rgb: Pixels, regions: Regions) -> list[View]:
@@ -111,7 +120,7 @@ def tile_views(rgb: Pixels, regions: Regions) -> list[View]:
         for x in _starts(width)
     ]
     return [
-        _view(rgb, mask, box)
+        view_of(rgb, mask, box)
         for box in boxes
         if mask[box[1] : box[1] + box[3], box[0] : box[0] + box[2]].any()
     ]
@@ -124,7 +133,8 @@ def _starts(length: int) -> list[int]:
     return [round(index * (length - TILE_SOURCE) / (count - 1)) for index in range(count)]
 
 
-def _view(rgb: Pixels, mask: NDArray[np.bool_], box: Box) -> View:
+def view_of(rgb: Pixels, mask: NDArray[np.bool_], box: Box) -> View:
+    """A rectangle of a picture whose pixels count where `mask` [H, W] is true."""
     x, y, width, height = box
     part, counts = rgb[y : y + height, x : x + width], mask[y : y + height, x : x + width]
     if not counts.all():

@@ -24,11 +24,11 @@ def plate(seed: int, label: str = "good", side: int = SIDE) -> Pixels:
     return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def pictures(counts: dict[str, int], start: int = 0) -> list[LabelledPicture]:
+def pictures(counts: dict[str, int], start: int = 0, side: int = SIDE) -> list[LabelledPicture]:
     """So many plates of each kind, each with a seed of its own."""
     found: list[LabelledPicture] = []
     for label, count in counts.items():
         for _ in range(count):
-            read: Callable[[], Pixels] = partial(plate, start + len(found), label)
+            read: Callable[[], Pixels] = partial(plate, start + len(found), label, side)
             found.append(LabelledPicture(label, None, read))
     return found

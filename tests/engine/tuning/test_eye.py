@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from engine.errors import CheckpointInvalid
-from engine.tuning.eye import ORIENTATIONS, open_eye, oriented
+from engine.tuning.eye import open_eye
 from engine.tuning.folds import make_folds
 from engine.tuning.network import TAP_STRIDES, EfficientNetLite, Scaling, load_released
-from engine.tuning.pictures import Regions, tile_views, whole_view
+from engine.tuning.pictures import ORIENTATIONS, Regions, View, tile_views, whole_view
 
 
 def test_weights_that_do_not_fit_are_listed() -> None:
@@ -25,9 +25,11 @@ def test_every_tap_has_its_stride() -> None:
 
 def test_orientations_are_the_eight_of_a_square() -> None:
     """All differ, and each keeps the values."""
-    square = torch.arange(9.0).reshape(1, 3, 3)
-    seen = {tuple(oriented(square, each).flatten().tolist()) for each in range(ORIENTATIONS)}
-    assert len(seen) == ORIENTATIONS
+    square = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
+    view = View((0, 0, 3, 3), square, square[..., 0] > 3)
+    turned = [view.turned(each) for each in range(ORIENTATIONS)]
+    assert len({each.pixels.tobytes() for each in turned}) == ORIENTATIONS
+    assert all(np.array_equal(each.pixels[..., 0] > 3, each.counts) for each in turned)
 
 
 def test_tiles_cover_a_large_picture() -> None:
