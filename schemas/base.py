@@ -13,7 +13,10 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _to_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("in UTC this is before the year 1 or after the year 9999") from error
 
 
 Timestamp = Annotated[AwareDatetime, AfterValidator(_to_utc)]

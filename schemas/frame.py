@@ -12,6 +12,9 @@ MAX_SIDE_PIXELS = 8192
 MAX_PIXELS = 25_000_000
 """Width times height of a frame: the 25 megapixels of today's large inspection cameras."""
 
+MAX_FRAME_BYTES = 256 * 2**20
+"""Bytes of an encoded frame: 25 megapixels of four 16-bit channels fit, and a Redis value may have 512 MB."""
+
 MediaType = Literal["image/png", "image/jpeg", "image/bmp", "image/tiff", "image/webp"]
 """The encodings a frame may arrive in."""
 

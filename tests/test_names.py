@@ -24,7 +24,7 @@ DEFINED_TWICE = {
     "Stage",
     "Step",
 }
-"""Names that two modules still define, the engine, the starter or teaching one of them; the set may only get smaller."""
+"""Names that the engine, the starter or teaching define once more; the set may only get smaller."""
 
 
 def definitions() -> dict[str, tuple[str, ...]]:

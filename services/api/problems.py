@@ -122,6 +122,7 @@ def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     hints = {
         404: "see /openapi.json for the paths there are",
+        415: "send a content type that docs/openapi.json lists, and a form in UTF-8",
         405: f"use one of: {(error.headers or {}).get('Allow', 'GET')}",
     }
     detail = error.detail

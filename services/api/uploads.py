@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError, model_validator
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
@@ -15,6 +16,7 @@ from services.api.problems import invalid_fields
 
 FORM = "multipart/form-data"
 JSON = "application/json"
+UTF_8 = {"utf-8", "utf8"}
 
 
 class InspectionFields(Message):
@@ -86,12 +88,24 @@ async def read_upload(request: Request) -> Upload:
     Raises RequestValidationError naming each wrong field, HTTPException 415 for another type, 400 for a
     form that cannot be parsed, and FrameTooLarge from the body limit.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind, parameters = _content_type(request)
     if kind == FORM:
+        _require_utf_8(parameters.get(b"charset", b"utf-8").decode("latin-1"))
         return await _from_form(request)
     if kind == JSON:
         return _from_json(await request.body())
     raise HTTPException(415, f"Content-Type {kind or '(none)'} is not taken; send {FORM} or {JSON}")
+
+
+def _content_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
+    kind, parameters = parse_options_header(request.headers.get("content-type"))
+    return kind.decode("latin-1"), parameters
+
+
+def _require_utf_8(charset: str) -> None:
+    # RFC 7578 (5.1.2): forms are in UTF-8; other names would reach Python's codecs, which fail in many ways.
+    if charset.lower() not in UTF_8:
+        raise HTTPException(415, f"a form with charset {charset} is not taken; send it in UTF-8")
 
 
 async def _from_form(request: Request) -> Upload:

@@ -4,16 +4,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from threading import Event
 
-from watchfiles import watch
-
 from schemas.problem import FieldError, Problem
+from services.gateway.file_names import numbered, readable
 from services.gateway.settling import Settling, Signature
-from services.gateway.sidecar import read_sidecar, sidecar_path
+from services.gateway.sidecar import has_sidecar, read_sidecar, sidecar_path
 from services.gateway.source import SourceFrame
 from services.gateway.sources import FolderConfig
+from services.infra.intake.images import require_bytes
 from services.infra.intake.picture import read_picture
 from services.infra.process.errors import BadRequest, LynceusError
 
@@ -23,7 +24,7 @@ PROBLEM_SUFFIX = ".problem.json"
 UNFINISHED_SUFFIXES = {".part", ".tmp"}
 """Names under which copying programs write; such a file is taken once it has its real name."""
 
-_LOOK_MS = 100
+_LOOK_SECONDS = 0.1
 _SWEEP_SECONDS = 3600.0
 
 
@@ -37,20 +38,27 @@ class FileOffer:
 
     @property
     def name(self) -> str:
-        """The file's name in its folder."""
-        return self.path.name
+        """The file's name in its folder, as text."""
+        return readable(self.path)
 
     def read(self) -> SourceFrame:
-        """The file's picture; raises BadRequest for a wrong sidecar, or a file that is gone or forbidden."""
+        """The file's picture.
+
+        Raises BadRequest for a wrong sidecar and for a file that is gone or forbidden, and what
+        `read_picture` raises.
+        """
         sidecar = read_sidecar(self.path)
         try:
+            stat = self.path.stat()
+            require_bytes(stat.st_size)
             data = self.path.read_bytes()
-            captured_at = datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
         except OSError as error:
-            raise _unreadable(self.path, error) from error
-        part_id = sidecar.part_id or self.path.stem
-        picture = read_picture(data)
-        return SourceFrame(self.name, picture, part_id, captured_at, sidecar.lot_id, sidecar.job_id)
+            raise _unreadable(self.name, error) from error
+        captured_at = datetime.fromtimestamp(stat.st_mtime, UTC)
+        part_id = sidecar.part_id or self.name.removesuffix(self.path.suffix)
+        return SourceFrame(
+            self.name, read_picture(data), part_id, captured_at, sidecar.lot_id, sidecar.job_id
+        )
 
     def may_become_right(self, _error: LynceusError) -> bool:
         """Until its patience is over any fault may come from a copy that is still under way."""
@@ -67,19 +75,15 @@ class FileOffer:
         self._move_to(place)
 
     def _free_place(self, subfolder: str) -> Path:
-        """The file's name in the subfolder, numbered where an earlier file has it."""
+        """The file's name in the subfolder, numbered where an earlier file or its sidecar has it."""
         folder = self.path.parent / subfolder
         folder.mkdir(exist_ok=True)
-        number, place = 1, folder / self.name
-        while place.exists():
-            number += 1
-            place = folder / f"{self.path.stem}.{number}{self.path.suffix}"
-        return place
+        places = (folder / numbered(self.path, number, len(PROBLEM_SUFFIX)) for number in count(1))
+        return next(place for place in places if not place.exists() and not sidecar_path(place).exists())
 
     def _move_to(self, place: Path) -> None:
-        beside = sidecar_path(self.path)
-        if beside.exists():
-            beside.replace(sidecar_path(place))
+        if has_sidecar(self.path):
+            sidecar_path(self.path).replace(sidecar_path(place))
         self.path.replace(place)
 
 
@@ -96,28 +100,13 @@ class FolderSource:
     def offers(self, stop: Event) -> Iterator[FileOffer]:
         """Files as they become whole, until `stop` is set; makes the folder where it is missing."""
         self._config.path.mkdir(parents=True, exist_ok=True)
-        for _ in self._looks(stop):
+        # Looked at again and again: a network folder tells of no change, and no notifier knows every name.
+        while not stop.wait(_LOOK_SECONDS):
             for path in self._settling.ready(self._signatures()):
                 if stop.is_set():
                     return
                 yield FileOffer(path, self._settling.note_offer(path))
             self._sweep_when_due()
-
-    def _looks(self, stop: Event) -> Iterator[None]:
-        """Once at the start, at every change, and every 100 ms: a network folder tells of no change."""
-        yield
-        wakes = watch(
-            self._config.path,
-            debounce=_LOOK_MS,
-            rust_timeout=_LOOK_MS,
-            step=20,
-            stop_event=stop,
-            yield_on_timeout=True,
-            raise_interrupt=False,
-            recursive=False,
-        )
-        for _ in wakes:
-            yield
 
     def _signatures(self) -> dict[Path, Signature]:
         """The files of the folder in the order they were last written."""
@@ -131,7 +120,7 @@ class FolderSource:
         self._sweep_due = time.monotonic() + _SWEEP_SECONDS
         oldest = time.time() - self._config.keep_days * 86400
         for path in (self._config.path / PROCESSED).glob("*"):
-            if path.stat().st_ctime < oldest:
+            if path.is_file() and path.stat().st_ctime < oldest:
                 path.unlink(missing_ok=True)
 
 
@@ -146,14 +135,16 @@ def _signature(image: Path) -> Signature:
         stat = image.stat()
     except FileNotFoundError:
         return ()
+    if not has_sidecar(image):
+        return (stat.st_size, stat.st_mtime_ns)
     try:
         beside = sidecar_path(image).stat()
     except FileNotFoundError:
-        return (stat.st_size, stat.st_mtime_ns)
+        return ()
     return (stat.st_size, stat.st_mtime_ns, beside.st_size, beside.st_mtime_ns)
 
 
-def _unreadable(path: Path, error: OSError) -> BadRequest:
+def _unreadable(name: str, error: OSError) -> BadRequest:
     hint = "give the gateway the right to read the file"
-    wrong = FieldError(field="file", file=path.name, detail=str(error.strerror), hint=hint)
-    return BadRequest(f"cannot read {path.name}: {error.strerror}", hint=hint, errors=[wrong])
+    wrong = FieldError(field="file", file=name, detail=str(error.strerror), hint=hint)
+    return BadRequest(f"cannot read {name}: {error.strerror}", hint=hint, errors=[wrong])

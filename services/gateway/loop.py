@@ -100,6 +100,13 @@ class GatewayLoop:
 
     def _take(self, camera: ConfiguredCamera, offer: Offer) -> None:
         try:
+            self._take_or_reject(camera, offer)
+        except OSError as error:
+            # Its file cannot be moved: it is told, held out again later, and no other frame waits for it.
+            self._note_failure(camera, error)
+
+    def _take_or_reject(self, camera: ConfiguredCamera, offer: Offer) -> None:
+        try:
             with self._shared.health.stages.timed("read"):
                 frame = offer.read()
             taken = self._deliver(camera, frame)

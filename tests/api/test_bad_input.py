@@ -1,5 +1,6 @@
 """Every bad image and every wrong request gets a problem record that says what to do."""
 
+import base64
 import struct
 import zlib
 from collections.abc import Iterator
@@ -65,6 +66,40 @@ def test_a_bad_image_is_refused_with_its_hint(submit: Submit, line: Line, name: 
 
     assert line.ledger.jobs.waiting(Queue.INSPECT) == 0
     assert line.woken() == set()
+
+
+@pytest.mark.parametrize("charset", ["punycode", "utf-16", "no-such-charset"])
+def test_a_form_in_another_charset_is_refused(client: TestClient, charset: str) -> None:
+    """RFC 7578 (5.1.2) has forms in UTF-8; some of Python's codecs fail in ways of their own."""
+    request = client.build_request("POST", "/v1/inspections", **form("key-1"))
+    request.headers["Content-Type"] += f"; charset={charset}"
+    problem = _problem(client.send(request), 415, "unsupported-media-type")
+
+    assert charset in problem["detail"]
+
+
+def test_a_form_may_say_that_it_is_in_utf_8(client: TestClient) -> None:
+    """What is so may be said, in any case and in quotes."""
+    request = client.build_request("POST", "/v1/inspections", **form("key-1"))
+    request.headers["Content-Type"] += '; charset="UTF-8"'
+
+    assert client.send(request).status_code == 202
+
+
+@pytest.mark.parametrize("query", ["since=0001-01-01T00:00:00%2B14:00", "until=9999-12-31T23:59:59-14:00"])
+def test_a_moment_that_utc_has_not_is_refused(client: TestClient, query: str) -> None:
+    """At the edge of the calendar a time zone can lead out of it."""
+    problem = _problem(client.get(f"/v1/results?{query}"), 422, "request-invalid")
+
+    assert problem["errors"][0]["field"] == query.partition("=")[0]
+    assert problem["errors"][0]["hint"]
+
+
+def test_a_cursor_at_the_edge_of_the_calendar_is_refused(client: TestClient) -> None:
+    """No page gave it."""
+    cursor = base64.urlsafe_b64encode(b"0001-01-01T00:00:00+14:00 r-1").decode().rstrip("=")
+
+    _problem(client.get(f"/v1/results?cursor={cursor}"), 400, "bad-request")
 
 
 ODD_IMAGES = {

@@ -25,6 +25,15 @@ def reported(submit: Submit, line: Line) -> str:
     return f"/v1/reports/{result_id}"
 
 
+def test_rest_without_the_pages_gives_a_report_as_data_alone(line: Line, reported: str) -> None:
+    """The pages stand on REST; without them text/html cannot be had, and JSON can."""
+    app = line.app()
+    app.state.render_report = None
+    with TestClient(app) as rest:
+        assert rest.get(reported, headers={"Accept": "text/html"}).status_code == 406
+        assert rest.get(reported, headers=HTML).headers["Content-Type"] == "application/json"
+
+
 def test_a_browser_gets_a_page_and_a_program_gets_data(client: TestClient, reported: str) -> None:
     """Accept decides; whoever asks for neither is told what there is."""
     assert client.get(reported, headers=HTML).headers["Content-Type"].startswith("text/html")

@@ -11,8 +11,8 @@ from services.infra.stores.ledger import Ledger
 CAPACITY_SECONDS = 0.25
 """How long the answer "there is capacity" holds.
 
-A store that fills up meanwhile refuses by itself at its limit, and what it refuses was not accepted: the marks
-only keep it from coming so far.
+A store that fills up meanwhile refuses by itself at its limit, and what it refuses was not accepted: the
+marks only keep it from coming so far.
 """
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from schemas.frame import MAX_PIXELS, MAX_SIDE_PIXELS, MediaType
+from schemas.frame import MAX_FRAME_BYTES, MAX_PIXELS, MAX_SIDE_PIXELS, MediaType
 from services.infra.process.errors import FrameInvalid, FrameTooLarge, FrameTruncated, UnsupportedImage
 
 Rgb: TypeAlias = NDArray[np.uint8]
@@ -77,6 +77,12 @@ class Preview:
     """Highest stored grey value of a 16-bit picture, of the small copy for the others."""
 
 
+def require_bytes(size: int) -> None:
+    """Returns where an encoded image of so many bytes may be taken. Raises FrameTooLarge."""
+    if size > MAX_FRAME_BYTES:
+        raise _too_large(f"the file has {size} bytes, more than {MAX_FRAME_BYTES}")
+
+
 def media_type(data: bytes) -> MediaType:
     """The kind of an encoded image, from its magic bytes. Raises FrameTruncated, UnsupportedImage."""
     return _kind(data)[1]
@@ -88,8 +94,8 @@ def decode(data: bytes) -> Rgb:
     Grey is repeated, 16-bit grey is scaled from 0..65535 to 0..255, palettes and CMYK are converted, and
     alpha is dropped: the colour that was recorded is kept. Raises, before a pixel is decoded, FrameTruncated
     for no bytes, UnsupportedImage for another kind of file, several pictures in one or an exotic pixel type,
-    FrameTooLarge above 25 megapixels or 8192 a side, FrameInvalid for a header that does not parse; and
-    FrameTruncated or FrameInvalid when the pixels do not decode.
+    FrameTooLarge above 25 megapixels, 8192 a side or 256 MiB, FrameInvalid for a header that does not
+    parse; and FrameTruncated or FrameInvalid when the pixels do not decode.
     """
     with _opened(data) as image:
         orientation = _orientation(image)
@@ -142,6 +148,7 @@ def to_grey(rgb: Rgb) -> Grey:
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
+    require_bytes(len(data))
     kind, _ = _kind(data)
     try:
         with Image.open(io.BytesIO(data), formats=[kind]) as image:

@@ -29,7 +29,7 @@ def read_cursor(cursor: str) -> Place:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         moment, _, result_id = text.partition(" ")
         return datetime.fromisoformat(moment).astimezone(UTC), result_id
-    except (ValueError, binascii.Error) as error:
+    except (ValueError, OverflowError, binascii.Error) as error:
         raise BadRequest(
             f"cursor {cursor!r} was not given by a page", hint="start without a cursor and follow `next`"
         ) from error
