@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class StreamEntry:
     """One entry as the stream hands it out; `count` counts its deliveries from 1."""
 
     entry_id: str
@@ -51,7 +51,7 @@ class StreamReader:
         self._queue = queue
         self._is_retired = False
 
-    def take(self, consumer: str, count: int) -> Iterator[Delivery]:
+    def take(self, consumer: str, count: int) -> Iterator[StreamEntry]:
         """Up to `count` entries: those requeued, those of a lost or silent consumer, then new ones."""
         if not self._is_retired:
             self._connection.run("retire", [self._stream], [self._group, CONSUMER_KEPT_MS])
@@ -60,9 +60,9 @@ class StreamReader:
         arguments += [names.presence_key(""), STALE_MS, RETURN_MS]
         found = self._connection.run("read", [self._stream, names.SERVER_HASH], arguments)
         for entry_id, deliveries, flat in found:
-            yield Delivery(entry_id, deliveries, dict(zip(flat[::2], flat[1::2], strict=True)))
+            yield StreamEntry(entry_id, deliveries, dict(zip(flat[::2], flat[1::2], strict=True)))
 
-    def discard(self, delivery: Delivery, error: Exception) -> None:
+    def discard(self, delivery: StreamEntry, error: Exception) -> None:
         """Moves an entry that cannot be read to the dead letters."""
         result_id = delivery.fields.get("result_id", "")
         problem = unreadable(result_id, error).problem()
