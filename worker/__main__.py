@@ -6,12 +6,8 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from services.infra.process.errors import LynceusError
-from services.infra.process.logging import set_up_logging
-from services.infra.process.settings import ResultWriterSettings, WorkerSettings, load_settings
-
-EXIT_CONFIGURATION = 78
-"""EX_CONFIG of sysexits.h: starting again will not help until a person fixes something."""
+from services.infra.process.run import run
+from services.infra.process.settings import ResultWriterSettings, WorkerSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,7 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Settings come from the environment. A wrong setting, recipe, checkpoint or device is told in words.
     """
     options = _parser().parse_args(arguments)
-    sys.exit(_result_writer() if options.role == "result-writer" else _gpu_worker())
+    if options.role == "result-writer":
+        sys.exit(run("result-writer", ResultWriterSettings, _result_writer))
+    sys.exit(run("worker", WorkerSettings, _gpu_worker))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,36 +38,23 @@ def _name(kind: str) -> str:
     return f"{kind}@{socket.gethostname()}-{os.getpid()}"
 
 
-def _result_writer() -> int:
-    try:
-        settings = load_settings(ResultWriterSettings)
-        set_up_logging(settings, "result-writer")
-        # A GPU worker needs no database.
-        from worker.result_process import run_result_writer  # noqa: PLC0415
+def _result_writer(settings: ResultWriterSettings) -> int:
+    # A GPU worker needs no database.
+    from worker.result_process import run_result_writer  # noqa: PLC0415
 
-        return run_result_writer(settings, _name("result-writer"))
-    except LynceusError as error:
-        return _told(error.detail, error.hint)
+    return run_result_writer(settings, _name("result-writer"))
 
 
-def _gpu_worker() -> int:
+def _gpu_worker(settings: WorkerSettings) -> int:
     # A result writer runs on a machine without torch.
     from engine import EngineError  # noqa: PLC0415
     from worker.gpu_process import run_gpu_worker  # noqa: PLC0415
+    from worker.refusals import as_service_error  # noqa: PLC0415
 
     try:
-        settings = load_settings(WorkerSettings)
-        set_up_logging(settings, "worker")
         return run_gpu_worker(settings, _name("worker"))
-    except LynceusError as error:
-        return _told(error.detail, error.hint)
     except EngineError as error:
-        return _told(error.detail, error.hint)
-
-
-def _told(detail: str, hint: str | None) -> int:
-    sys.stderr.write(f"worker: {detail}\n" + (f"hint: {hint}\n" if hint else ""))
-    return EXIT_CONFIGURATION
+        raise as_service_error(error) from error
 
 
 if __name__ == "__main__":

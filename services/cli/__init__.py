@@ -21,7 +21,8 @@ from services.cli.commands.submit import submit
 from services.cli.commands.train import train
 from services.cli.commands.up import up
 from services.cli.console import output, say, show_error
-from services.infra.process.errors import LynceusError
+from services.infra.process.errors import LynceusError, SettingsInvalid
+from services.infra.process.run import EXIT_CONFIGURATION
 
 COMMANDS = (demo, up, submit, status, report, sign, doctor, alive, train, evaluate, calibrate, quantize)
 
@@ -54,9 +55,12 @@ def _lynceus(
 
 
 def main() -> None:
-    """Runs one command; a typed error is shown in words and ends with exit code 1, Ctrl-C with 130."""
+    """Runs one command. A typed error is shown in words: exit code 78 for a wrong setting, 1 for any other.
+
+    Ctrl-C ends it with 130.
+    """
     try:
         app()
     except LynceusError as error:
         show_error(error)
-        sys.exit(1)
+        sys.exit(EXIT_CONFIGURATION if isinstance(error, SettingsInvalid) else 1)

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.markup import escape
 
-from services.infra.process.errors import LynceusError
+from services.infra.process.errors import LynceusError, in_words
 
 output = Console()
 """Standard output: what was asked for."""
@@ -20,17 +20,8 @@ def say(console: Console, text: str) -> None:
 def show_error(error: LynceusError) -> None:
     """What happened, every wrong value, and the hint; never a stack trace."""
     problem = error.problem()
-    _print(f"[bold red]{escape(problem.title)}[/bold red] [dim]({problem.code})[/dim]")
-    _print(f"  {escape(problem.detail)}")
-    for wrong in problem.errors:
-        place = f"{wrong.file}:{wrong.line} " if wrong.file else ""
-        value = f" = {wrong.value}" if wrong.value is not None else ""
-        _print(f"  {escape(place + wrong.field + value)}: {escape(wrong.detail)}")
-        _print(f"    hint: {escape(wrong.hint)}")
-    if problem.hint:
-        _print(f"  hint: {escape(problem.hint)}")
-
-
-def _print(markup: str) -> None:
     # The terminal wraps: a path that we broke could not be copied.
-    messages.print(markup, highlight=False, soft_wrap=True)
+    title = f"[bold red]{escape(problem.title)}[/bold red] [dim]({problem.code})[/dim]"
+    messages.print(title, highlight=False, soft_wrap=True)
+    for line in in_words(problem):
+        say(messages, line)

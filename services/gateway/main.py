@@ -1,13 +1,10 @@
 """The gateway process: `python -m services.gateway`, set up by LYNCEUS_ variables and the sources file."""
 
-import signal
 import socket
-import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from threading import Event
-from types import FrameType
 
 import structlog
 
@@ -31,30 +28,24 @@ from services.gateway.video_source import VideoSource
 from services.infra.intake.recipes import RecipeBook
 from services.infra.intake.submission import Submission
 from services.infra.intake.yaml_file import invalid
-from services.infra.process.errors import LynceusError, SourcesInvalid, UnknownRecipe
-from services.infra.process.logging import set_up_logging
-from services.infra.process.settings import GatewaySettings, load_settings
+from services.infra.process.errors import SourcesInvalid, UnknownRecipe
+from services.infra.process.run import run, stop_on_signals
+from services.infra.process.settings import GatewaySettings
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger
 from services.infra.stores.spool import Spool
 from services.infra.stores.wake_up import WakeUp
 
-EXIT_MISCONFIGURED = 2
-
 log = structlog.get_logger(__name__)
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT; 0 after a clean stop, 2 when settings, recipes or sources are wrong."""
-    stop = Event()
-    try:
-        settings = load_settings(GatewaySettings)
-        set_up_logging(settings, "gateway")
-        loop = build(settings, stop)
-    except LynceusError as error:
-        sys.stderr.write(f"gateway: {error.title}: {error.detail}\n  hint: {error.hint}\n")
-        return EXIT_MISCONFIGURED
-    _stop_on_signals(stop)
+    """Run until SIGTERM or SIGINT; the exit code is that of `run`."""
+    return run("gateway", GatewaySettings, _serve)
+
+
+def _serve(settings: GatewaySettings) -> int:
+    loop = build(settings, stop_on_signals())
     log.info("gateway started", sources=str(settings.sources_file))
     loop.run()
     log.info("gateway stopped")
@@ -111,11 +102,3 @@ def _check_recipes(path: Path, configs: Iterable[SourceConfig], recipes: RecipeB
             )
     if errors:
         raise invalid(SourcesInvalid, errors)
-
-
-def _stop_on_signals(stop: Event) -> None:
-    def set_stop(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, set_stop)
-    signal.signal(signal.SIGINT, set_stop)

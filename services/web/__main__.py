@@ -12,9 +12,8 @@ from fastapi import FastAPI
 from services.api import openapi
 from services.api.app import create_app
 from services.infra.intake.recipes import RecipeBook
-from services.infra.process.errors import LynceusError
-from services.infra.process.logging import set_up_logging
-from services.infra.process.settings import ApiSettings, load_settings
+from services.infra.process.run import run
+from services.infra.process.settings import ApiSettings
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger
 from services.infra.stores.results import ResultStore
@@ -32,24 +31,24 @@ def main() -> None:
     )
     parser.add_argument("--openapi", action="store_true", help="print the OpenAPI description and end")
     is_description_asked = parser.parse_args().openapi
-    try:
-        settings = load_settings(ApiSettings)
-        app = _app(settings)
-    except LynceusError as error:
-        hint = f"\nhint: {error.hint}" if error.hint else ""
-        sys.exit(f"{error.title}: {error.detail}{hint}")
-    if is_description_asked:
-        sys.stdout.write(openapi.as_text(app))
-        return
-    set_up_logging(settings, "web")
+    sys.exit(run("web", ApiSettings, _describe if is_description_asked else _serve))
+
+
+def _describe(settings: ApiSettings) -> int:
+    sys.stdout.write(openapi.as_text(_app(settings)))
+    return 0
+
+
+def _serve(settings: ApiSettings) -> int:
     uvicorn.run(
-        app,
+        _app(settings),
         host=settings.host,
         port=settings.port,
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
+    return 0
 
 
 def _app(settings: ApiSettings) -> FastAPI:

@@ -9,6 +9,7 @@ import sys
 import httpx
 import pytest
 
+from services.infra.process.run import EXIT_CONFIGURATION
 from services.infra.process.settings import PREFIX
 from tests.api.line import ROOT, Line
 from tests.conftest import WaitUntil
@@ -45,7 +46,7 @@ def test_a_wrong_setting_ends_it_with_the_hint() -> None:
         COMMAND, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=50
     )
 
-    assert ended.returncode == 1
+    assert ended.returncode == EXIT_CONFIGURATION
     assert "port" in ended.stderr.lower()
     assert "hint:" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -9,6 +9,7 @@ from schemas.report import ReportState
 from services.cli.client import ApiClient
 from services.cli.local.folder_lock import claimed
 from services.cli.places import RECIPES, SAMPLES
+from services.infra.process.run import EXIT_CONFIGURATION
 from services.infra.stores.results import ResultStore
 from tests.cli.conftest import Lynceus, Told
 from tests.infra.samples import report, verdict
@@ -38,6 +39,17 @@ def test_the_version_is_told(lynceus: Lynceus) -> None:
 
     assert told.exit_code == 0
     assert told.output == f"lynceus {version('lynceus')}\n"
+
+
+def test_a_wrong_setting_has_an_exit_code_of_its_own(
+    lynceus: Lynceus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one with which a process of ours ends for it, and the variable by name."""
+    monkeypatch.setenv("LYNCEUS_LEDGER_URL", "http://elsewhere")
+    result = lynceus("alive", "worker")
+
+    assert result.exit_code == EXIT_CONFIGURATION
+    assert "LYNCEUS_LEDGER_URL" in result.messages
 
 
 def test_the_doctor_says_how_to_get_a_checkpoint(lynceus: Lynceus, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.names import Queue
+from services.infra.process.run import EXIT_CONFIGURATION
 from services.infra.stores.ledger import Ledger
 from tests.conftest import FreshRedis, WaitUntil
 from tests.gateway.plant import ROOT, png
@@ -106,10 +107,10 @@ def test_without_redis_frames_are_taken_all_the_same(
 def test_a_wrong_sources_file_stops_the_start_and_names_the_hint(
     ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path
 ) -> None:
-    """No trace, exit 2, and the field with what exists instead."""
+    """No trace, exit 78, and the field with what exists instead."""
     _write_sources(tmp_path, recipe="surfaces")
     with _gateway(_environment(tmp_path, ledger_redis.url, frames_redis.url)) as process:
         _, said = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 2
+    assert process.returncode == EXIT_CONFIGURATION
     assert "sources.0.recipe_id" in said
     assert "Traceback" not in said

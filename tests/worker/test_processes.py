@@ -20,6 +20,7 @@ from services.infra.intake.recipes import RecipeBook
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import StoreUnavailable
 from services.infra.process.names import RESULTS_QUEUE, SUBMIT_TASK, Queue
+from services.infra.process.run import EXIT_CONFIGURATION
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger, ResultEntry, Stage
 from services.infra.stores.results import ResultFilters, ResultStore
@@ -296,7 +297,7 @@ def test_what_keeps_a_worker_from_starting_is_told_in_words(
         text=True,
         check=False,
     )
-    assert ended.returncode == 78
+    assert ended.returncode == EXIT_CONFIGURATION
     assert words in ended.stderr
     assert "hint:" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -208,3 +208,15 @@ class StoreUnavailable(StoreError):
 
     code = "store-unavailable"
     title = "Store is unavailable"
+
+
+def in_words(problem: Problem) -> list[str]:
+    """A problem as indented lines below its title: what happened, every wrong value, and the hints."""
+    lines = [f"  {problem.detail}"]
+    for wrong in problem.errors:
+        place = f"{wrong.file}:{wrong.line} " if wrong.file else ""
+        value = f" = {wrong.value}" if wrong.value is not None else ""
+        lines += [f"  {place}{wrong.field}{value}: {wrong.detail}", f"    hint: {wrong.hint}"]
+    if problem.hint:
+        lines.append(f"  hint: {problem.hint}")
+    return lines
