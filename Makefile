@@ -8,7 +8,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-COMPILED := CMakeLists.txt engine/quant/layout.py $(wildcard engine/kernels/cpu/*.cpp engine/kernels/cpu/*.h)
+COMPILED := CMakeLists.txt engine/format/layout.py $(wildcard engine/kernels/cpu/*.cpp engine/kernels/cpu/*.h)
 TYPED := $(wildcard schemas engine worker services starter tests bench)
 # Test processes side by side, each with its own Redis servers; more than the cores only adds waiting.
 JOBS ?= 2

@@ -17,12 +17,12 @@ from bench.gpu.checks import CLOSE, Check, Kind, differing
 from bench.gpu.kernels import ops_of
 from bench.gpu.setting import Part, Setting
 from bench.gpu.targets import WRONG
+from engine.format.activations import multiply, quantize_activations
+from engine.format.code import decode
+from engine.format.layout import SEGMENT, SPREAD, WINDOW_BITS
 from engine.model.compressed import GroupsLinear, RowsLinear
 from engine.quant import encoder, segments
-from engine.quant.activations import multiply, quantize_activations
-from engine.quant.code import decode
 from engine.quant.groups import group_shapes
-from engine.quant.layout import SEGMENT, SPREAD, WINDOW_BITS
 
 Stack = tuple[Tensor, Tensor, Tensor]
 

@@ -1,6 +1,6 @@
 """The smaller steps around the products, each kernel by itself: only a GPU runs them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -8,19 +8,15 @@ from torch.nn.functional import silu
 
 from bench.gpu.checks import CLOSE, Check
 from bench.gpu.setting import Setting
-from engine.kernels.cuda import experts as mixture
-from engine.kernels.cuda import launches
-from engine.kernels.cuda.activations import Quantized, quantize
-from engine.kernels.cuda.arguments import Value
-from engine.kernels.cuda.handles import Experts, Mixture
-from engine.kernels.cuda.launches import BLOCK, Launch, Routed
-from engine.model.norm import RMSNorm
-from engine.quant.activations import quantize_activations
+from engine.format.activations import Quantized, quantize_activations
+from engine.kernels.cuda.combine import combine
+from engine.kernels.cuda.dispatch import Routed, dispatch
+from engine.kernels.cuda.quantize import quantize, swiglu_quantize
+from engine.kernels.cuda.route import route
 
 EXPERTS, TOP_K = 64, 6
 TOKENS = (1, 9, 129, 700)
 HIDDEN = 2560
-EPS = 1e-5
 ROUNDED = 0.01
 """A sum over a row, or an exponential, may move a value to the next of 254 steps."""
 
@@ -36,41 +32,14 @@ def quantized(setting: Setting) -> Iterator[Check]:
         yield Check(f"{what} scales", found.scales, expected.scales)
 
 
-def norm_quantized(setting: Setting) -> Iterator[Check]:
-    """After the norm."""
-    x, signs = setting.normal(9, HIDDEN).float(), setting.signs(HIDDEN)
-    norm = RMSNorm(HIDDEN, EPS)
-    weight = torch.rand(HIDDEN, generator=setting.draw, device=setting.device) + 0.5
-    norm.weight = torch.nn.Parameter(weight.cpu())
-    normed = torch.empty_like(x)
-    given: dict[str, Value] = {"x": x, "weight": weight, "signs": signs, "normed": normed}
-    launch = launches.norm_quantize("float", len(x), HIDDEN)
-    found = _launch(setting, launch, given | {"rows": HIDDEN, "eps": EPS}, len(x), HIDDEN)
-    yield Check("normed", normed, norm(x.cpu()), 1e-5)
-    expected = quantize_activations(norm(x.cpu()), signs.cpu())
-    yield Check("values", _values(found), _values(Quantized(*expected)), ROUNDED)
-
-
 def swiglu_quantized(setting: Setting) -> Iterator[Check]:
-    """After SwiGLU, gate and up in one array."""
+    """After SwiGLU."""
     size = 1536
-    both, signs = setting.normal(9, 2 * size).float(), setting.signs(size)
-    given: dict[str, Value] = {"gate": both, "up": both.flatten()[size:], "signs": signs}
-    numbers: dict[str, Value] = {"tokens": len(both), "rows": size, "stride": 2 * size}
-    launch = launches.swiglu_quantize("float", len(both), size)
-    found = _launch(setting, launch, given | numbers, len(both), size)
-    gate, up = both.cpu().chunk(2, dim=-1)
-    expected = quantize_activations(silu(gate) * up, signs.cpu())
-    yield Check("values", _values(found), _values(Quantized(*expected)), ROUNDED)
-
-
-def _launch(
-    setting: Setting, launch: Launch, given: Mapping[str, Value], tokens: int, rows: int
-) -> Quantized:
-    values = torch.empty(tokens, rows // BLOCK, BLOCK, dtype=torch.int8, device=setting.device)
-    scales = torch.empty(tokens, rows // BLOCK, device=setting.device)
-    setting.launcher.launch(launch, {**given, "values": values, "scales": scales})
-    return Quantized(values, scales)
+    gate, up = (setting.normal(9, size).float() for _ in range(2))
+    signs = setting.signs(size)
+    found = swiglu_quantize(setting.launcher, gate, up, signs)
+    expected = quantize_activations(silu(gate.cpu()) * up.cpu(), signs.cpu())
+    yield Check("values", _values(found), _values(expected), ROUNDED)
 
 
 def _values(found: Quantized) -> Tensor:
@@ -82,14 +51,12 @@ def routed(setting: Setting) -> Iterator[Check]:
     hidden = 128
     router = torch.randn(2 * EXPERTS, hidden, generator=setting.draw, device=setting.device)
     bias = torch.rand(2, EXPERTS, generator=setting.draw, device=setting.device) * 0.1
-    stacks = setting.stack(1, 256, hidden), setting.stack(1, hidden, 128)
-    held = Experts(setting.launcher, *stacks, 16)
-    both = Mixture((held, held), router, bias, TOP_K, 1e-12)
     for tokens in TOKENS:
         x, kind = setting.normal(tokens, hidden).float() * 0.3, setting.whole(0, 2, tokens)
         shape = Routed(tokens, TOP_K, EXPERTS, modalities=2)
-        experts, weights = mixture.route(both, x, kind.to(torch.uint8), shape)
-        logits = (x @ router.T).unflatten(-1, (2, -1))[torch.arange(tokens, device=x.device), kind]
+        both = x @ router.T
+        experts, weights = route(setting.launcher, shape, both, bias, kind.to(torch.uint8), 1e-12)
+        logits = both.unflatten(-1, (2, -1))[torch.arange(tokens, device=x.device), kind]
         probabilities = logits.softmax(-1)
         scores = probabilities + bias[kind]
         best = scores.topk(TOP_K).indices
@@ -110,7 +77,7 @@ def dispatched(setting: Setting) -> Iterator[Check]:
     for tokens in TOKENS:
         shape = Routed(tokens, TOP_K, EXPERTS)
         chosen = setting.chosen(tokens, TOP_K, EXPERTS).int().contiguous()
-        found = mixture.dispatch(setting.launcher, shape, chosen, 8, 3)
+        found = dispatch(setting.launcher, shape, chosen, 8, 3)
         order = chosen.flatten().long().sort(stable=True).indices
         yield Check(f"order, {tokens} tokens", found.order, order)
         yield Check(f"places, {tokens} tokens", found.places, order.argsort())
@@ -125,7 +92,7 @@ def combined(setting: Setting) -> Iterator[Check]:
         results = setting.normal(tokens * TOP_K, HIDDEN)
         shared, weights = setting.normal(tokens, HIDDEN), setting.weights(tokens, TOP_K)
         places = torch.randperm(tokens * TOP_K, generator=setting.draw, device=setting.device).int()
-        found = mixture.combine(setting.launcher, results, places, weights, shared)
+        found = combine(setting.launcher, results, places, weights, shared)
         rows = results.float()[places.long()].unflatten(0, (tokens, TOP_K))
         expected = (rows * weights[..., None]).sum(1) + shared.float()
         yield Check(f"{tokens} tokens", found.float(), expected, CLOSE)
@@ -133,7 +100,6 @@ def combined(setting: Setting) -> Iterator[Check]:
 
 KINDS: dict[str, Callable[[Setting], Iterator[Check]]] = {
     "quantize": quantized,
-    "norm_quantize": norm_quantized,
     "swiglu_quantize": swiglu_quantized,
     "route": routed,
     "dispatch": dispatched,

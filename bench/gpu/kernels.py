@@ -14,12 +14,11 @@ from torch.nn.functional import silu
 from bench.gpu import targets
 from bench.gpu.rows import Spread
 from bench.gpu.setting import WINDOW_BITS, Part, Setting
+from engine.format.layout import SEGMENT, SPREAD
 from engine.kernels import cpu
-from engine.kernels.cuda.arguments import Launcher, Value
-from engine.kernels.cuda.launches import Launch
+from engine.kernels.cuda.launch import Launch, Launcher, Value
 from engine.quant import segments
 from engine.quant.groups import group_shapes
-from engine.quant.layout import SEGMENT, SPREAD
 
 Stack = tuple[Tensor, Tensor, Tensor]
 

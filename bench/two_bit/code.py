@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.host import print_host
+from engine.format.code import hashed
+from engine.format.layout import SEGMENT
 from engine.kernels.cpu import _native
-from engine.quant.code import hashed
-from engine.quant.layout import SEGMENT
 
 Words = npt.NDArray[np.uint32]
 TARGET_STEPS = 4

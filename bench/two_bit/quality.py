@@ -25,7 +25,7 @@ from bench.two_bit.peers import methods
 from bench.two_bit.variants import Original, calibration
 from engine import Engine, EngineConfig
 from engine.compression import Options, Totals, compress
-from engine.quant.layout import WINDOW_BITS
+from engine.format.layout import WINDOW_BITS
 from schemas import Diagnosis
 from starter.evaluate import HELD_OUT_SURFACES, ReportFigures, likeliest, report_figures, score
 from starter.pictures.datasets import read_metal

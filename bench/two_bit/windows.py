@@ -20,10 +20,10 @@ from torch import Tensor
 
 from bench.host import print_host
 from bench.two_bit.variants import Original, calibration
+from engine.format.code import hashed, windows
+from engine.format.layout import CENTRE, SEGMENT, SPREAD
 from engine.quant import scales
-from engine.quant.code import hashed, windows
 from engine.quant.encoder import encode
-from engine.quant.layout import CENTRE, SEGMENT, SPREAD
 from engine.quant.quantizer import quantize_stack
 from engine.quant.rotation import random_signs
 from engine.quant.viterbi import as_targets, states_followed

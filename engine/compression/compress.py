@@ -21,11 +21,11 @@ from engine.compression.progress import Counter, Tell
 from engine.compression.report import REPORT, Totals, as_json, row_of, rows_of, totals_of
 from engine.compression.workshop import Rows, Workshop, expect_room
 from engine.errors import CheckpointInvalid
+from engine.format import layout
 from engine.model.config import ModelConfig
 from engine.model.files import read_json
 from engine.model.formats import CODES, SCALES, SIGNS, SUFFIXES, decoded, encoded
 from engine.model.tensors import INDEX, MANIFEST, MANIFEST_VERSION, StoredTensors, digest_of
-from engine.quant import layout
 from engine.quant.hessian import Moments, common, shrunk
 from engine.quant.quantizer import TwoBitStack, quantize_stack
 from engine.quant.rotation import random_signs

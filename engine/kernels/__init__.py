@@ -19,6 +19,9 @@ Stack = tuple[Tensor, Tensor, Tensor]
 class Kernels(Protocol):
     """T tokens, N output channels, K input rows, E experts, S of them a token."""
 
+    FeedForward: type[Any]
+    """Of gate, up, down, the number of output channels, and the biases of up and down."""
+
     def rows8(self, codes: Tensor, scales: Tensor) -> Matrix:
         """A matrix of int8 codes `[N, K]` and fp32 scales `[N]`."""
 
@@ -27,6 +30,12 @@ class Kernels(Protocol):
 
     def linear(self, matrix: Matrix, channels: int, x: Tensor, *, bias: Tensor | None = None) -> Tensor:
         """`[T, K] -> [T, N]`."""
+
+    def linears(self, matrices: Sequence[Matrix], channels: Sequence[int], x: Tensor) -> tuple[Tensor, ...]:
+        """`[T, K] -> [T, N]` for each matrix."""
+
+    def feed_forward(self, network: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - a FeedForward
+        """`[T, H] -> [T, H]` of a FeedForward."""
 
     def hold_experts(self, gate_up: Stack, down: Stack, window_bits: int) -> HeldExperts:
         """Experts in 2 bits."""
@@ -37,15 +46,6 @@ class Kernels(Protocol):
 
 class FusedKernels(Kernels, Protocol):
     """Kernels that do several steps of a layer in one call, each with the meaning of the separate steps."""
-
-    FeedForward: type[Any]
-    """Of gate, up, down, the number of output channels, and the biases of up and down."""
-
-    def linears(self, matrices: Sequence[Matrix], channels: Sequence[int], x: Tensor) -> tuple[Tensor, ...]:
-        """`[T, K] -> [T, N]` for each matrix."""
-
-    def feed_forward(self, network: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - a FeedForward
-        """`[T, H] -> [T, H]` of a FeedForward."""
 
     Router: type[Any]
     """Of the weights `[E, H]`, the correction bias `[E]`, the experts a token, and the least divisor."""

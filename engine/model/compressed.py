@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.kernels import Kernels, fused_kernels_for, kernels_for
-from engine.quant.activations import multiply, quantize_activations
+from engine.format.activations import multiply, quantize_activations
+from engine.kernels import Kernels, kernels_for
 from engine.quant.groups import decode_groups
 from engine.quant.rows import decode_rows
 
@@ -126,7 +126,7 @@ class CompressedEmbedding(nn.Module):
 
 def project(layers: Sequence[nn.Module], x: Tensor) -> tuple[Tensor, ...]:
     """What each layer makes of the same input, `[T, K] -> [T, N]`; compressed ones round it once."""
-    kernels = fused_kernels_for(x.device)
+    kernels = kernels_for(x.device)
     compressed = [layer for layer in layers if isinstance(layer, CompressedLinear) and layer.bias is None]
     if kernels is None or len(compressed) < len(layers):
         return tuple(layer(x) for layer in layers)
@@ -138,9 +138,9 @@ def project(layers: Sequence[nn.Module], x: Tensor) -> tuple[Tensor, ...]:
 def feed_forward(gate: nn.Module | None, up: nn.Module, down: nn.Module, x: Tensor) -> Tensor | None:
     """`down(silu(gate x) * up x)`, or with no gate `down(quick_gelu(up x))`, in one call, `[T, H] -> [T, H]`.
 
-    None where the layers are not compressed, or the device has no such kernel: step by step then.
+    None where the layers are not compressed, or the device has no kernels: step by step then.
     """
-    kernels = fused_kernels_for(x.device)
+    kernels = kernels_for(x.device)
     if kernels is None or not isinstance(up, CompressedLinear) or not isinstance(down, CompressedLinear):
         return None
     if gate is not None and not isinstance(gate, CompressedLinear):

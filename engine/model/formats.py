@@ -10,8 +10,8 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+from engine.format.layout import ROWS_PER_BYTE, SEGMENT
 from engine.quant.groups import decode_groups, encode_groups, group_shapes
-from engine.quant.layout import ROWS_PER_BYTE, SEGMENT
 from engine.quant.quantizer import TwoBitStack
 from engine.quant.rows import decode_rows, encode_rows
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.kernels.cuda import ops
-from engine.kernels.cuda.experts import run_mixture
 from engine.kernels.cuda.handles import Experts, Mixture
+from engine.kernels.cuda.mixture import run_mixture
 from engine.model.experts import MixtureOfExperts
 from engine.model.two_bit import TwoBitExperts
 

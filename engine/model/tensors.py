@@ -17,12 +17,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from engine.errors import CheckpointInvalid
+from engine.format import layout
 from engine.model.config import ModelConfig
 from engine.model.files import COPY_AGAIN, read_json
 from engine.model.foreign import TAKE_PLAIN, packed_layout, refuse_quantized_tensors
 from engine.model.formats import Format, Part, decoded, parts_of
 from engine.model.layouts import layout_of, views
-from engine.quant import layout
 
 MANIFEST = "lynceus.json"
 INDEX = "model.safetensors.index.json"

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
+from engine.format.activations import multiply, quantize_activations
+from engine.format.code import decode
 from engine.kernels import Kernels, fused_kernels_for, kernels_for
 from engine.model.compressed import Held
 from engine.model.experts import Router
 from engine.model.formats import CODES, SCALES, SIGNS, Parts
-from engine.quant.activations import multiply, quantize_activations
-from engine.quant.code import decode
 
 
 class TwoBitExperts(Held):

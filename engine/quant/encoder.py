@@ -6,10 +6,10 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from engine.format.code import table
+from engine.format.layout import CENTRE
 from engine.kernels import cpu
 from engine.quant import viterbi
-from engine.quant.code import table
-from engine.quant.layout import CENTRE
 from engine.quant.viterbi import TARGET_STEPS, Targets, states_followed
 
 _values = cache(table)

@@ -6,7 +6,7 @@ N output channels, padded to whole tiles of 128; K input rows, a multiple of 128
 import torch
 from torch import Tensor
 
-from engine.quant.layout import HADAMARD_BLOCK, ROWS_PER_BYTE, SEGMENT
+from engine.format.layout import HADAMARD_BLOCK, ROWS_PER_BYTE, SEGMENT
 
 GROUP = 64
 """Input rows that share a scale."""

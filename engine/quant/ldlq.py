@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from engine.quant.layout import ROWS_PER_BYTE, SEGMENT
+from engine.format.layout import ROWS_PER_BYTE, SEGMENT
 from engine.quant.segments import decode, encode, search_device, targets_of
 
 BLOCK = 128

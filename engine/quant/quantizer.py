@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.quant.code import check_shape, decode
+from engine.format.code import check_shape, decode
 from engine.quant.hessian import damped
 from engine.quant.ldlq import Told, encode_rows, feedback_of
 from engine.quant.rotation import check_rows, random_signs, rotate, rotate_back

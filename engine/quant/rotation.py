@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from engine.quant.layout import HADAMARD_BLOCK
+from engine.format.layout import HADAMARD_BLOCK
 
 
 def check_rows(rows: int) -> None:

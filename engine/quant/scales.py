@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.quant.code import decode
-from engine.quant.layout import SEGMENT, SPREAD
+from engine.format.code import decode
+from engine.format.layout import SEGMENT, SPREAD
 from engine.quant.ldlq import encode_rows
 
 TINY = 1e-12

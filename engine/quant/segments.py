@@ -8,10 +8,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from engine.format.code import table
+from engine.format.layout import CENTRE
+from engine.kernels.cuda.encode import encode as search
 from engine.kernels.cuda.support import device_fault
 from engine.quant import encoder
-from engine.quant.code import table
-from engine.quant.layout import CENTRE
 from engine.quant.viterbi import LARGEST_TARGET, TARGET_STEPS, states_followed
 
 
@@ -32,9 +33,9 @@ def encode(targets: Tensor, window_bits: int) -> Tensor:
     The GPU's search follows every state; where the usual beam does not, the processor searches.
     """
     if targets.is_cuda and states_followed(window_bits, None) == 1 << (window_bits - 8):
-        from engine.kernels.cuda import encoding, launcher  # noqa: PLC0415 - loads CUDA's libraries
+        from engine.kernels.cuda import launcher  # noqa: PLC0415 - loads CUDA's libraries
 
-        return encoding.encode(launcher.of(targets.device), targets, window_bits, TARGET_STEPS)
+        return search(launcher.of(targets.device), targets, window_bits, TARGET_STEPS)
     return torch.from_numpy(encoder.encode(targets.cpu().numpy(), window_bits)).to(targets.device)
 
 

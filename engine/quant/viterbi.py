@@ -6,8 +6,8 @@ S segments, T = 128 channels of a segment, W = 2^window_bits windows
 import numpy as np
 import numpy.typing as npt
 
-from engine.quant.code import table
-from engine.quant.layout import CENTRE, SEGMENT
+from engine.format.code import table
+from engine.format.layout import CENTRE, SEGMENT
 
 TARGET_STEPS = 4
 """A target is given to the search in quarters of a value's step: finer changes no path worth the cost."""

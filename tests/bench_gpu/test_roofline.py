@@ -4,8 +4,9 @@ import pytest
 
 from bench.gpu.predicted import around, roofline
 from bench.gpu.predicted.devices import DEVICES, Floor, Work
-from engine.kernels.cuda.faces import KERNELS
-from engine.kernels.cuda.launches import SOURCES, Routed
+from engine.kernels.cuda.dispatch import Routed
+from engine.kernels.cuda.ops import KERNELS
+from engine.kernels.cuda.sources import SOURCES
 from tests.repository import ROOT
 
 H100 = next(device for device in DEVICES if device.name.startswith("H100"))

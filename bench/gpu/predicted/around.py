@@ -5,8 +5,8 @@ from math import ceil
 from typing import NamedTuple
 
 from bench.gpu.predicted.devices import DEVICES
-from engine.kernels.cuda import launches
-from engine.kernels.cuda.launches import WARP, Routed
+from engine.kernels.cuda.dispatch import Routed, dispatch_launch
+from engine.kernels.cuda.launch import WARP
 
 H100 = DEVICES[-1]
 AHEAD = 4
@@ -43,7 +43,7 @@ def dispatch(routed: Routed) -> float:
 
     Four warps issue at a time, so that many warps wait for one another and few for memory.
     """
-    warps = launches.dispatch(routed).threads // WARP
+    warps = dispatch_launch(routed).threads // WARP
     steps = ceil(ceil(routed.pairs / WARP) / warps)
     walks = sum(
         ceil(steps / AHEAD) * LOAD + steps * max(alone, ceil(warps / 4) * instructions)

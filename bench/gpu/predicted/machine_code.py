@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.kernels.cuda.launches import WARP
-from engine.quant.layout import MULTIPLIER, ROWS_PER_BYTE
+from engine.format.layout import MULTIPLIER, ROWS_PER_BYTE
+from engine.kernels.cuda.launch import WARP
 
 TOOLS = Path(sysconfig.get_path("purelib")) / "nvidia" / "cu13" / "bin"
 

@@ -10,11 +10,19 @@ from typing import NamedTuple
 
 from bench.full_size.layout import CONFIG
 from bench.gpu.predicted.machine_code import LIMITS, Resources, instructions_per_weight, occupancy, resources
-from engine.kernels.cuda import launches
 from engine.kernels.cuda.cache import CubinCache
+from engine.kernels.cuda.combine import combine_launch
 from engine.kernels.cuda.compiler import Unit, compile_unit, fingerprint, unit
-from engine.kernels.cuda.faces import ENCODE
-from engine.kernels.cuda.launches import FEW, MANY, Launch, Routed, Sizes
+from engine.kernels.cuda.dispatch import Routed, dispatch_launch
+from engine.kernels.cuda.encode import ENCODE, encode_plan
+from engine.kernels.cuda.expert_gemm import down_launch, gate_up_launch
+from engine.kernels.cuda.expert_gemv import gemv_plan
+from engine.kernels.cuda.handles import Sizes
+from engine.kernels.cuda.launch import FEW, MANY, Launch
+from engine.kernels.cuda.linear import LINEAR4, LINEAR8, linear_launch
+from engine.kernels.cuda.linear_gemm import LINEAR4_MANY, LINEAR8_MANY, linear_gemm_launch
+from engine.kernels.cuda.quantize import QUANTIZE, SWIGLU_QUANTIZE, quantize_launch
+from engine.kernels.cuda.route import route_launch
 from engine.model.config import ModelConfig
 
 ARCHITECTURES = tuple(LIMITS)
@@ -51,30 +59,27 @@ class Measured(NamedTuple):
 def cases() -> list[Launch]:
     """Every kernel, with the largest number of tokens that it is compiled for."""
     return [
-        launches.route(ROUTED.tokens, ROUTED.experts),
-        launches.dispatch(ROUTED),
-        launches.combine(ELEMENT, ROUTED.tokens, ROUTED.top_k, SIZES.hidden),
-        launches.quantize(ELEMENT, ROUTED.tokens, SIZES.hidden),
-        launches.norm_quantize(ELEMENT, ROUTED.tokens, SIZES.hidden),
-        launches.swiglu_quantize(ELEMENT, ROUTED.tokens, SIZES.size),
+        route_launch(ROUTED.tokens, ROUTED.experts),
+        dispatch_launch(ROUTED),
+        combine_launch(ELEMENT, ROUTED.tokens, ROUTED.top_k, SIZES.hidden),
+        quantize_launch(QUANTIZE, ELEMENT, ROUTED.tokens, SIZES.hidden),
+        quantize_launch(SWIGLU_QUANTIZE, ELEMENT, ROUTED.tokens, SIZES.size),
         *by_tokens(FEW[-1], MANY[-1]),
-        launches.encode(1 << 16, WINDOW_BITS, MULTIPROCESSORS).launch,
+        encode_plan(1 << 16, WINDOW_BITS, MULTIPROCESSORS).launch,
     ]
 
 
 def by_tokens(few: int, many: int) -> list[Launch]:
     """The kernels that are compiled for several numbers of tokens, for these."""
-    gemv = launches.expert_gemv(
-        ELEMENT, WINDOW_BITS, ROUTED, SIZES, block_tokens=few, multiprocessors=MULTIPROCESSORS
-    )
+    gemv = gemv_plan(ELEMENT, WINDOW_BITS, ROUTED, SIZES, block_tokens=few, multiprocessors=MULTIPROCESSORS)
     return [
         gemv.launch,
-        launches.expert_gate_up(ELEMENT, WINDOW_BITS, ROUTED, SIZES, block_tokens=many),
-        launches.expert_down(ELEMENT, WINDOW_BITS, ROUTED, SIZES, block_tokens=many),
-        launches.linear8(ELEMENT, few, SIZES.hidden),
-        launches.linear4(ELEMENT, few, SIZES.hidden),
-        launches.linear8_many(ELEMENT, many, SIZES.hidden),
-        launches.linear4_many(ELEMENT, many, SIZES.hidden),
+        gate_up_launch(ELEMENT, WINDOW_BITS, ROUTED, SIZES, block_tokens=many),
+        down_launch(ELEMENT, WINDOW_BITS, ROUTED, SIZES, block_tokens=many),
+        linear_launch(LINEAR8, ELEMENT, few, SIZES.hidden),
+        linear_launch(LINEAR4, ELEMENT, few, SIZES.hidden),
+        linear_gemm_launch(LINEAR8_MANY, ELEMENT, many, SIZES.hidden),
+        linear_gemm_launch(LINEAR4_MANY, ELEMENT, many, SIZES.hidden),
     ]
 
 

@@ -13,9 +13,10 @@ from bench.gpu.predicted import around
 from bench.gpu.predicted.around import H100, Shape
 from bench.gpu.predicted.devices import DEVICES, Device, Floor, Work
 from bench.gpu.targets import GEMM_PEAK, GEMV_BANDWIDTH, TARGETS
-from engine.kernels.cuda.launches import MANY, Routed
+from engine.format.layout import ROWS_PER_BYTE, SEGMENT
+from engine.kernels.cuda.dispatch import Routed
+from engine.kernels.cuda.launch import MANY
 from engine.model.config import ModelConfig
-from engine.quant.layout import ROWS_PER_BYTE, SEGMENT
 
 MODEL = ModelConfig.from_json(CONFIG)
 TEXT, VISION = MODEL.text, MODEL.vision
@@ -126,11 +127,6 @@ def quantize(tokens: int) -> Work:
     return Work(bytes=tokens * TEXT.hidden_size * (HALF + 1 + 4 / SEGMENT))
 
 
-def norm_quantize(tokens: int) -> Work:
-    """`norm_quantize`: states in, normed states and their int8 out."""
-    return Work(bytes=tokens * TEXT.hidden_size * (2 * HALF + 1 + 4 / SEGMENT))
-
-
 def swiglu_quantize(tokens: int, size: int) -> Work:
     """`swiglu_quantize`: gate and up in, int8 out."""
     return Work(bytes=tokens * size * (2 * HALF + 1 + 4 / SEGMENT))
@@ -191,7 +187,6 @@ def kernels() -> dict[str, Work]:
         "linear4, hidden to 12288, 1 token": linear4(1, hidden, TEXT.intermediate_size),
         "linear8, the head, 1 token": linear8(1, hidden, TEXT.vocab_size),
         "quantize, 2048 tokens": quantize(2048),
-        "norm_quantize, 2048 tokens": norm_quantize(2048),
         "swiglu_quantize, size 12288, 2048 tokens": swiglu_quantize(2048, TEXT.intermediate_size),
         "route, 2048 tokens": route(2048),
         "dispatch, 2048 tokens": dispatch(2048),

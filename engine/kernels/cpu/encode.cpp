@@ -1,4 +1,4 @@
-// Viterbi search of the 2-bit code (layout: engine/quant/layout.py; oracle: engine/quant/viterbi.py).
+// Viterbi search of the 2-bit code (layout: engine/format/layout.py; oracle: engine/quant/viterbi.py).
 //
 // The state between two bytes is the window without its oldest byte, `window_bits - 8` bits. From the old state p
 // the byte c leads through the window w = p << 8 | c to the new state w mod 2^(window_bits - 8), at the cost of the

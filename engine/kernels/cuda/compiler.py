@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from cuda.bindings import nvrtc
 
 from engine.errors import KernelUncompiled
-from engine.kernels.cuda.launches import HEADERS, LAYOUT_HEADER, OPTIONS, SOURCES, Constants, layout_constants
+from engine.kernels.cuda.launch import Constants
+from engine.kernels.cuda.sources import OPTIONS, headers, text_of
 
 
 class Unit(NamedTuple):
@@ -40,7 +41,7 @@ def unit(source: str, constants: Constants, architecture: str) -> Unit:
 def fingerprint(unit: Unit) -> str:
     """SHA-256 of all that the machine code depends on: texts, options, and the compiler's version."""
     digest = hashlib.sha256()
-    for text in (_source(unit.source), *headers().values(), *unit.options, str(compiler_version())):
+    for text in (text_of(unit.source), *headers().values(), *unit.options, str(compiler_version())):
         encoded = text.encode()
         digest.update(len(encoded).to_bytes(8, "little") + encoded)
     return digest.hexdigest()
@@ -52,7 +53,7 @@ def compile_unit(unit: Unit) -> Compiled:
     texts = [text.encode() for text in headers().values()]
     program = _checked(
         nvrtc.nvrtcCreateProgram(
-            _source(unit.source).encode(), unit.source.encode(), len(names), texts, names
+            text_of(unit.source).encode(), unit.source.encode(), len(names), texts, names
         )
     )
     try:
@@ -77,16 +78,6 @@ def compiler_version() -> tuple[int, int]:
 def architectures() -> tuple[int, ...]:
     """The architectures that the compiler knows, as 80 for "sm_80", ascending."""
     return tuple(sorted(_checked(nvrtc.nvrtcGetSupportedArchs())))
-
-
-@cache
-def headers() -> dict[str, str]:
-    """The texts of the headers by the names that sources include them by."""
-    return {name: _source(name) for name in HEADERS} | {LAYOUT_HEADER: layout_constants()}
-
-
-def _source(name: str) -> str:
-    return (SOURCES / name).read_text(encoding="utf-8")
 
 
 def _uncompiled(unit: Unit, log: str) -> KernelUncompiled:

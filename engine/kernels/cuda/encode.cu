@@ -1,4 +1,4 @@
-// Viterbi search of the 2-bit code (layout: engine/quant/layout.py; oracle: engine/quant/viterbi.py).
+// Viterbi search of the 2-bit code (layout: engine/format/layout.py; oracle: engine/quant/viterbi.py).
 //
 // A thread block searches kSegments segments side by side: the values of a window are computed once for all of them.
 // States, successors and the two passes are those of engine/kernels/cpu/encode.cpp, and so are the bytes.

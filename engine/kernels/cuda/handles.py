@@ -1,14 +1,24 @@
 """Weights as the kernels take them, with the launcher of the device that they lie on.
 
-T tokens, N output channels, K input rows, E experts, M modalities, H hidden size
+T tokens, N output channels, K input rows, E experts, M modalities, P pairs, H hidden size, I expert size
 """
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from engine.kernels.cuda.arguments import Launcher
-from engine.kernels.cuda.launches import Sizes
+from engine.kernels.cuda.dispatch import Routed
+from engine.kernels.cuda.launch import BLOCK, Launcher, Value, parts, read, written
+
+GATE_UP = (
+    read("gate_up_codes", "uint8", "E 2I/128 H/4 128"),
+    read("gate_up_scales", "float16", "E 2I"),
+)
+DOWN = (read("down_codes", "uint8", "E H/128 I/4 128"), read("down_scales", "float16", "E H"))
+DOWN_SIGNS = read("down_signs", "int8", "I")
+INNER = (written("inner", "int8", "P I"), written("inner_scales", "float32", "P I/128"))
+"""Arguments of the kernels for experts; the last are between gates and ups and down."""
 
 
 class Rows8(NamedTuple):
@@ -28,23 +38,38 @@ class Groups4(NamedTuple):
     channels: int
 
 
+class Sizes(NamedTuple):
+    """The sizes of the experts of a modality, both multiples of 128."""
+
+    hidden: int
+    size: int
+
+
+class Coded(NamedTuple):
+    """Codes uint8 `[E, N/128, K/4, 128]`, scales fp16 `[E, N]` and signs int8 `[K]` of a projection."""
+
+    codes: Tensor
+    scales: Tensor
+    signs: Tensor
+
+
 class Experts(NamedTuple):
-    """Codes `[E, N/128, K/4, 128]`, scales fp16 `[E, N]` and signs int8 `[K]` of both projections."""
+    """Both projections of the experts of a modality in 2 bits."""
 
     launcher: Launcher
-    gate_up: tuple[Tensor, Tensor, Tensor]
-    down: tuple[Tensor, Tensor, Tensor]
+    gate_up: Coded
+    down: Coded
     window_bits: int
 
     @property
     def number(self) -> int:
         """How many experts."""
-        return len(self.down[0])
+        return len(self.down.codes)
 
     @property
     def sizes(self) -> Sizes:
         """Of one expert."""
-        return Sizes(len(self.gate_up[2]), len(self.down[2]))
+        return Sizes(len(self.gate_up.signs), len(self.down.signs))
 
 
 class Mixture(NamedTuple):
@@ -71,7 +96,16 @@ def hold_experts(
     gate_up: tuple[Tensor, Tensor, Tensor], down: tuple[Tensor, Tensor, Tensor], window_bits: int
 ) -> Experts:
     """Experts of codes `[E, N/128, K/4, 128]`, fp16 scales `[E, N]` and signs `[K]`, for `run_experts`."""
-    return Experts(_launcher(gate_up[0]), gate_up, down, window_bits)
+    return Experts(_launcher(gate_up[0]), Coded(*gate_up), Coded(*down), window_bits)
+
+
+def inner_arrays(held: Experts, routed: Routed, device: torch.device) -> dict[str, Value]:
+    """Space for what the gates and ups give: int8 `[P, I]` with its scales."""
+    size = held.sizes.size
+    return {
+        "inner": torch.empty(routed.pairs, size, dtype=torch.int8, device=device),
+        "inner_scales": torch.empty(routed.pairs, parts(size, BLOCK), device=device),
+    }
 
 
 def _launcher(tensor: Tensor) -> Launcher:

@@ -43,7 +43,6 @@ __device__ inline u32 bits_of(float value) { return __float_as_uint(value); }
 __device__ inline float float_of(u32 bits) { return __uint_as_float(bits); }
 // Half to even; not a number becomes 0.
 __device__ inline int nearest(float value) { return __float2int_rn(value); }
-__device__ inline float inverse_root(float value) { return 1.0f / sqrtf(value); }
 __device__ inline float power_of_e(float value) { return expf(value); }
 
 // a.x b.x + a.y b.y + a.z b.z + a.w b.w + sum over signed bytes.

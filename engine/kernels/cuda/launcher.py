@@ -14,11 +14,9 @@ from torch import Tensor
 
 from engine.errors import DeviceUnavailable, EngineError, OutOfMemory
 from engine.kernels.cuda import compiler
-from engine.kernels.cuda.arguments import Value, check
 from engine.kernels.cuda.cache import CubinCache
-from engine.kernels.cuda.faces import Argument
-from engine.kernels.cuda.faces import Kernel as Face
-from engine.kernels.cuda.launches import Constants, Launch
+from engine.kernels.cuda.launch import Argument, Constants, Launch, Value, check
+from engine.kernels.cuda.launch import Kernel as Signature
 from engine.kernels.cuda.support import architecture
 
 _NUMBERS: Mapping[str, Callable[[Any], Any]] = {"int32": ctypes.c_int32, "float32": ctypes.c_float}
@@ -41,25 +39,25 @@ class DeviceLauncher:
 
     def launch(self, launch: Launch, arguments: Mapping[str, Value]) -> None:
         """As the protocol says; raises KernelUncompiled, OutOfMemory, DeviceUnavailable."""
-        face = launch.kernel
-        check(face, launch.constants, arguments)
-        values = [_passed(each, arguments[each.name]) for each in face.arguments]
+        signature = launch.kernel
+        check(signature, launch.constants, arguments)
+        values = [_passed(each, arguments[each.name]) for each in signature.arguments]
         config = LaunchConfig(grid=launch.grid, block=launch.threads, shmem_size=launch.shared)
         # A thread that has not used the device yet has no context on it.
         self._device.set_current()
         try:
-            launch_kernel(self._stream(), config, self.kernel(face, launch.constants), *values)
+            launch_kernel(self._stream(), config, self.kernel(signature, launch.constants), *values)
         except CUDAError as error:
-            raise _typed(face.name, error) from error
+            raise _typed(signature.name, error) from error
 
-    def kernel(self, face: Face, constants: Constants) -> Kernel:
+    def kernel(self, signature: Signature, constants: Constants) -> Kernel:
         """The loaded kernel."""
-        unit = compiler.unit(face.source, constants, self._architecture)
-        if (face.name, unit) not in self._kernels:
-            kernel = self._module(unit).get_kernel(face.name)
+        unit = compiler.unit(signature.source, constants, self._architecture)
+        if (signature.name, unit) not in self._kernels:
+            kernel = self._module(unit).get_kernel(signature.name)
             self._allow_shared(kernel)
-            self._kernels[face.name, unit] = kernel
-        return self._kernels[face.name, unit]
+            self._kernels[signature.name, unit] = kernel
+        return self._kernels[signature.name, unit]
 
     def _module(self, unit: compiler.Unit) -> ObjectCode:
         if unit not in self._modules:
@@ -123,5 +121,5 @@ def _passed(argument: Argument, value: Value) -> Any:  # noqa: ANN401 - as cuda.
 
 def _typed(kernel: str, error: CUDAError) -> EngineError:
     if "OUT_OF_MEMORY" in str(error):
-        return OutOfMemory(f"{kernel} has no room: {error}", "use a smaller batch, or free the GPU")
+        return OutOfMemory(f"{kernel} has too little memory: {error}", "use a smaller batch, or free the GPU")
     return DeviceUnavailable(f"{kernel} failed: {error}", "start again; update the driver if it recurs")

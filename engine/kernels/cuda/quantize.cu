@@ -1,5 +1,5 @@
-// Activations to int8, with one scale for each token and block of 128: as they are, after the RMS norm (Zhang &
-// Sennrich 2019), or after SwiGLU (Shazeer 2020); rotated first where signs are given.
+// Activations to int8, with one scale for each token and block of 128: as they are, or after SwiGLU (Shazeer 2020);
+// rotated first where signs are given.
 #include <activations.cuh>
 
 namespace lynceus {
@@ -25,16 +25,6 @@ __device__ inline void store_quantized(const Four& x, const i8* signs, i8* value
 // The warp's number in the grid, which is the token times its blocks plus the block.
 __device__ inline int global_warp() { return blockIdx.x * warps() + warp_id(); }
 
-// The sum over all threads of a thread block, in an order that is always the same; `sums` holds one for each warp.
-__device__ inline float sum_of_block(float value, float* sums) {
-  for (int stride = kWarp / 2; stride > 0; stride /= 2) value += shuffle_xor(value, stride);
-  if (lane_id() == 0) sums[warp_id()] = value;
-  sync_block();
-  float total = 0;
-  for (int warp = 0; warp < warps(); ++warp) total += sums[warp];
-  return total;
-}
-
 }  // namespace lynceus
 
 using namespace lynceus;
@@ -48,34 +38,11 @@ extern "C" __global__ void quantize(const Element* x, const i8* signs, i8* value
 }
 
 extern "C" __global__ void swiglu_quantize(const Element* gate, const Element* up, const i8* signs, i8* values,
-                                           float* scales, int tokens, int rows, int stride) {
+                                           float* scales, int tokens, int rows) {
   const int blocks = blocks_of(rows), part = global_warp();
   if (part >= tokens * blocks) return;
-  const u64 row = static_cast<u64>(part / blocks) * stride;
+  const u64 row = static_cast<u64>(part / blocks) * rows;
   const int block = part % blocks;
   const Four four = swiglu(load_edge(gate + row, block, rows), load_edge(up + row, block, rows));
   store_quantized(four, signs, values, scales, part, block);
-}
-
-extern "C" __global__ void norm_quantize(const Element* x, const Element* weight, const i8* signs, Element* normed,
-                                         i8* values, float* scales, int rows, float eps) {
-  float* kept = reinterpret_cast<float*>(shared_memory());
-  const int blocks = blocks_of(rows), token = blockIdx.x;
-  x += static_cast<u64>(token) * rows;
-  normed += static_cast<u64>(token) * rows;
-  float squares = 0;
-  for (int k = threadIdx.x; k < blocks * kBlock; k += blockDim.x) {
-    kept[k] = k < rows ? widen(x[k]) : 0.0f;
-    squares += kept[k] * kept[k];
-  }
-  const float root = inverse_root(sum_of_block(squares, kept + blocks * kBlock) / static_cast<float>(rows) + eps);
-  for (int k = threadIdx.x; k < rows; k += blockDim.x) {
-    const Element scaled = narrow<Element>(kept[k] * root);
-    normed[k] = narrow<Element>(widen(scaled) * widen(weight[k]));
-    kept[k] = widen(normed[k]);
-  }
-  sync_block();
-  for (int block = warp_id(); block < blocks; block += warps())
-    store_quantized(load_four(kept + block * kBlock + kQuad * lane_id()), signs, values, scales, token * blocks + block,
-                    block);
 }

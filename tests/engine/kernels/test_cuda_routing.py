@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.kernels.cuda import launches
-from engine.kernels.cuda.launches import Routed
-from tests.engine.kernels.cuda_shim.calls import combine, dispatch
-from tests.engine.kernels.cuda_shim.harness import Shim
+from engine.kernels.cuda.combine import combine
+from engine.kernels.cuda.dispatch import Routed, dispatch
+from engine.kernels.cuda.route import route
+from tests.engine.kernels.cuda_shim.launcher import OnShim
 
 
 def numbers(seed: int, *shape: int) -> Tensor:
@@ -15,35 +15,22 @@ def numbers(seed: int, *shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def route(
-    shim: Shim, logits: Tensor, bias: Tensor, modality: Tensor | None, top_k: int
+def routes(
+    launcher: OnShim, logits: Tensor, bias: Tensor, modality: Tensor | None, top_k: int
 ) -> tuple[Tensor, Tensor]:
     """Experts and weights `[T, S]` of logits `[T, M, E]` and bias `[M, E]`."""
     tokens, modalities, experts = logits.shape
-    found = shim.run(
-        launches.route(tokens, experts),
-        {
-            "logits": logits,
-            "bias": bias,
-            "modality": modality,
-            "experts": torch.empty(tokens, top_k, dtype=torch.int32),
-            "weights": torch.empty(tokens, top_k),
-            "tokens": tokens,
-            "modalities": modalities,
-            "top_k": top_k,
-            "norm_min": 1e-12,
-        },
-    )
-    return found["experts"], found["weights"]
+    routed = Routed(tokens, top_k, experts, modalities)
+    return route(launcher, routed, logits.flatten(1), bias, modality, norm_min=1e-12)
 
 
 @pytest.mark.parametrize("tokens", [1, 9])
-def test_tokens_of_both_modalities_get_the_experts_of_the_reference(shim: Shim, tokens: int) -> None:
+def test_tokens_of_both_modalities_get_the_experts_of_the_reference(launcher: OnShim, tokens: int) -> None:
     """Chosen with the bias and weighted without it; vision experts are numbered behind those for text."""
     logits, bias = numbers(0, tokens, 2, 64) * 3, numbers(1, 2, 64) * 0.05
     modality = torch.arange(tokens, dtype=torch.uint8) % 2
 
-    experts, weights = route(shim, logits, bias, modality, top_k=6)
+    experts, weights = routes(launcher, logits, bias, modality, top_k=6)
 
     probabilities = logits[torch.arange(tokens), modality.long()].softmax(-1)
     chosen = (probabilities + bias[modality.long()]).topk(6).indices
@@ -52,19 +39,19 @@ def test_tokens_of_both_modalities_get_the_experts_of_the_reference(shim: Shim, 
     torch.testing.assert_close(weights, expected / expected.sum(-1, keepdim=True))
 
 
-def test_equal_experts_are_taken_in_their_order(shim: Shim) -> None:
+def test_equal_experts_are_taken_in_their_order(launcher: OnShim) -> None:
     """A tie is settled by the number, the same way every time."""
-    experts, weights = route(shim, torch.zeros(2, 1, 40), torch.zeros(1, 40), None, top_k=4)
+    experts, weights = routes(launcher, torch.zeros(2, 1, 40), torch.zeros(1, 40), None, top_k=4)
 
     assert experts.tolist() == [[0, 1, 2, 3]] * 2
     assert torch.equal(weights, torch.full((2, 4), 0.25))
 
 
-def test_logits_that_are_no_numbers_choose_experts_that_are_there(shim: Shim) -> None:
+def test_logits_that_are_no_numbers_choose_experts_that_are_there(launcher: OnShim) -> None:
     """An overflow may spoil the answer, but no kernel behind it may read beyond its experts."""
     logits = torch.full((1, 1, 40), float("nan"))
 
-    experts, _ = route(shim, logits, torch.zeros(1, 40), None, top_k=6)
+    experts, _ = routes(launcher, logits, torch.zeros(1, 40), None, top_k=6)
 
     assert len(set(experts[0].tolist())) == 6
     assert experts.min() >= 0
@@ -75,13 +62,13 @@ def test_logits_that_are_no_numbers_choose_experts_that_are_there(shim: Shim) ->
     ("tokens", "top_k", "modalities"), [(1, 6, 1), (7, 3, 2), (129, 2, 1), (2049, 6, 2)], ids=str
 )
 def test_pairs_are_sorted_by_expert_and_keep_their_order(
-    shim: Shim, tokens: int, top_k: int, modalities: int
+    launcher: OnShim, tokens: int, top_k: int, modalities: int
 ) -> None:
     """The order is the stable sort, and the places are its inverse."""
     routed = Routed(tokens, top_k, experts=64 // modalities, modalities=modalities)
     experts = numbers(tokens, tokens, 64).topk(top_k).indices
 
-    found = dispatch(shim, experts, routed, block_tokens=16)
+    found = dispatch(launcher, routed, experts.int(), block_tokens=16, counters=5)
 
     expected = experts.flatten().argsort(stable=True)
     assert torch.equal(found.order.long(), expected)
@@ -90,13 +77,13 @@ def test_pairs_are_sorted_by_expert_and_keep_their_order(
 
 
 @pytest.mark.parametrize("counts", [(0, 5, 16, 17), (64, 0, 0, 0), (0, 0, 0, 1), (15, 33, 1, 48)], ids=str)
-def test_blocks_cover_every_pair_once(shim: Shim, counts: tuple[int, ...]) -> None:
+def test_blocks_cover_every_pair_once(launcher: OnShim, counts: tuple[int, ...]) -> None:
     """Empty experts have none, full ones several, the last of them ragged; each modality has its range."""
     experts = torch.repeat_interleave(torch.arange(4), torch.tensor(counts))
     shuffled = experts[torch.randperm(len(experts), generator=torch.Generator().manual_seed(0))]
     routed = Routed(len(experts), 1, experts=2, modalities=2)
 
-    found = dispatch(shim, shuffled[:, None], routed, block_tokens=16)
+    found = dispatch(launcher, routed, shuffled[:, None].int(), block_tokens=16, counters=5)
 
     expected, first = [], 0
     for expert, count in enumerate(counts):
@@ -105,20 +92,20 @@ def test_blocks_cover_every_pair_once(shim: Shim, counts: tuple[int, ...]) -> No
         first += count
     text = sum(block[3] == 0 for block in expected)
     assert found.ranges.tolist() == [0, text, len(expected)]
-    assert found.blocks[: len(expected)].tolist() == expected
+    assert found.blocks.view(-1, 4)[: len(expected)].tolist() == expected
 
 
 @pytest.mark.parametrize("element", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize(("hidden", "with_shared"), [(384, True), (384, False), (4224, True)])
 def test_results_are_added_in_ascending_order_of_their_places(
-    shim: Shim, element: torch.dtype, hidden: int, with_shared: bool
+    launcher: OnShim, element: torch.dtype, hidden: int, with_shared: bool
 ) -> None:
     """The sum is the same whatever order the router named the experts in, and rounded once."""
     tokens, top_k = 3, 5
     results = numbers(0, tokens * top_k, hidden).to(element)
     places = torch.randperm(tokens * top_k, generator=torch.Generator().manual_seed(1)).view(tokens, top_k)
     weights, shared = numbers(2, tokens, top_k), numbers(3, tokens, hidden).to(element)
-    found = combine(shim, results, places, weights, shared if with_shared else None)
+    found = combine(launcher, results, places.int(), weights, shared if with_shared else None)
 
     expected = torch.zeros(tokens, hidden)
     for slot in places.argsort(-1).T:

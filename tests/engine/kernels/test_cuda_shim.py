@@ -4,9 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.kernels.cuda.faces import Argument, Kernel
-from engine.kernels.cuda.launches import Launch
-from tests.engine.kernels.cuda_shim.calls import NAMES
+from engine.kernels.cuda.launch import ELEMENTS, Argument, Kernel, Launch
 from tests.engine.kernels.cuda_shim.harness import SHIM, Given, KernelFailed, Shim
 
 NUMBERS = (Argument("out", "int32", "L"), Argument("length", "int32"))
@@ -54,7 +52,7 @@ def test_hidden_states_are_narrowed_and_widened_as_torch_does(shim: Shim, elemen
     )
 
     found = shim.run(
-        check("convert", arguments, NAMES[element]),
+        check("convert", arguments, ELEMENTS[element]),
         {"in": x, "narrowed": x.to(element), "widened": torch.empty_like(x), "length": len(x)},
     )
 

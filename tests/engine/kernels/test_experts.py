@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from engine.format.layout import WINDOW_BITS
 from engine.kernels.cpu import ops
 from engine.model.config import ModelConfig, TextConfig
 from engine.model.experts import Experts, Router
 from engine.model.formats import CODES, SCALES, SIGNS
 from engine.model.two_bit import TwoBitExperts
-from engine.quant.layout import WINDOW_BITS
 from engine.quant.quantizer import TwoBit
 from engine.quant.rotation import random_signs
 from tests.engine.tiny import Shape

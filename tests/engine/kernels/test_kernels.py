@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from engine.format import code
+from engine.format.activations import multiply, quantize_activations
+from engine.format.layout import WINDOW_BITS
 from engine.kernels.cpu import ops
-from engine.quant import code
-from engine.quant.activations import multiply, quantize_activations
 from engine.quant.groups import decode_groups, encode_groups
-from engine.quant.layout import WINDOW_BITS
 from engine.quant.rotation import random_signs, rotate
 from engine.quant.rows import encode_rows
 
 LEVELS = ops.levels()
-EXAMPLE = json.loads((Path(__file__).parent.parent / "quant" / "example.json").read_text())
+EXAMPLE = json.loads((Path(__file__).parent.parent / "format" / "example.json").read_text())
 
 tokens = st.integers(1, 20) | st.sampled_from((48, 241, 500))
 tiles = st.integers(1, 3)

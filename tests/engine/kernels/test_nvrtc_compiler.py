@@ -8,10 +8,10 @@ import torch
 
 from engine import DeviceUnavailable, resolve_device
 from engine.errors import KernelUncompiled
-from engine.kernels.cuda import compiler
+from engine.kernels.cuda import sources
 from engine.kernels.cuda.cache import CubinCache
 from engine.kernels.cuda.compiler import compile_unit, compiler_version, fingerprint, unit
-from engine.kernels.cuda.launches import SOURCES
+from engine.kernels.cuda.sources import SOURCES
 from engine.kernels.cuda.support import Card, architecture, card_fault, device_fault
 
 ROUTE = unit("route.cu", {"EXPERTS": "8"}, "sm_90")
@@ -31,10 +31,10 @@ def other_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
     copies.mkdir()
     for path in SOURCES.glob("*.cu*"):
         (copies / path.name).write_bytes(path.read_bytes())
-    compiler.headers.cache_clear()
-    monkeypatch.setattr("engine.kernels.cuda.compiler.SOURCES", copies)
+    sources.headers.cache_clear()
+    monkeypatch.setattr("engine.kernels.cuda.sources.SOURCES", copies)
     yield copies
-    compiler.headers.cache_clear()
+    sources.headers.cache_clear()
 
 
 @pytest.mark.timeout(240)
@@ -71,7 +71,7 @@ def test_a_fingerprint_tells_all_that_the_machine_code_depends_on(other_sources:
     for name in ("route.cu", "intrinsics.cuh"):
         path = other_sources / name
         path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-        compiler.headers.cache_clear()
+        sources.headers.cache_clear()
         others.add(fingerprint(ROUTE))
 
     assert len(others | {first}) == 6

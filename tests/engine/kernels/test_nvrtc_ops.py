@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from engine.kernels.cpu import ops as on_cpu
-from engine.kernels.cuda.arguments import Value, check
-from engine.kernels.cuda.experts import run_experts, run_mixture
-from engine.kernels.cuda.faces import COMBINE
+from engine.kernels.cuda.combine import COMBINE
+from engine.kernels.cuda.dense import FeedForward, feed_forward, linear
+from engine.kernels.cuda.handles import Coded, Groups4, Rows8
 from engine.kernels.cuda.handles import Experts as HeldExperts
-from engine.kernels.cuda.handles import Groups4, Rows8
-from engine.kernels.cuda.linear import linear
+from engine.kernels.cuda.launch import Value, check
+from engine.kernels.cuda.mixture import run_experts, run_mixture
 from engine.model.config import ModelConfig, TextConfig
 from engine.model.experts import MixtureOfExperts
 from engine.model.formats import CODES, SCALES, SIGNS
@@ -21,19 +21,15 @@ from engine.model.mixture import TwoBitMixture
 from engine.model.two_bit import TwoBitExperts
 from engine.quant.groups import encode_groups
 from engine.quant.rotation import random_signs
-from tests.engine.kernels.cuda_shim.harness import Shim
+from engine.quant.rows import encode_rows
 from tests.engine.kernels.cuda_shim.launcher import OnShim
 from tests.engine.tiny import Shape
 
 pytestmark = pytest.mark.timeout(240)  # the first run compiles with sanitizers
 
 EXPERTS, HIDDEN, TOP_K = 4, 256, 3
-
-
-@pytest.fixture(scope="session")
-def launcher(shim: Shim) -> OnShim:
-    """Runs the sources on the CPU."""
-    return OnShim(shim)
+NETWORK = ((320, 256), (320, 256), (200, 320))
+"""Gate, up and down of a network whose inner size fills no block."""
 
 
 def numbers(seed: int, *shape: int) -> Tensor:
@@ -83,8 +79,8 @@ def two_bit_mixture() -> MixtureOfExperts:
 
 def held_on(launcher: OnShim, experts: TwoBitExperts) -> HeldExperts:
     """The handle that a GPU's kernels would get."""
-    gate_up = (experts.gate_up_codes, experts.gate_up_scales, experts.gate_up_signs)
-    down = (experts.down_codes, experts.down_scales, experts.down_signs)
+    gate_up = Coded(experts.gate_up_codes, experts.gate_up_scales, experts.gate_up_signs)
+    down = Coded(experts.down_codes, experts.down_scales, experts.down_signs)
     return HeldExperts(launcher, gate_up, down, experts.window_bits)
 
 
@@ -109,6 +105,25 @@ def test_linear_gives_the_bits_of_the_cpu(launcher: OnShim, tokens: int, biased:
 
     assert torch.equal(found8, on_cpu.linear(on_cpu.rows8(codes8, scales8), 200, x8, bias=bias))
     assert torch.equal(found4, on_cpu.linear(on_cpu.groups4(codes4, scales4, 200), 200, x4, bias=bias))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("tokens", [0, 1, 9])
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_feed_forward_network_answers_as_on_the_cpu(launcher: OnShim, tokens: int, gated: bool) -> None:
+    """SwiGLU with and without its gate; between the products an activation may fall to the next integer."""
+    gate, up, down = (encode_rows(numbers(seed, *shape) / 16) for seed, shape in enumerate(NETWORK))
+    x, biases = numbers(4, tokens, 256), () if gated else (numbers(5, 320), numbers(6, 200))
+
+    ours = FeedForward(
+        Rows8(launcher, *gate) if gated else None, Rows8(launcher, *up), Rows8(launcher, *down), 200, *biases
+    )
+    theirs = on_cpu.FeedForward(
+        on_cpu.rows8(*gate) if gated else None, on_cpu.rows8(*up), on_cpu.rows8(*down), 200, *biases
+    )
+
+    found, expected = feed_forward(ours, x), on_cpu.feed_forward(theirs, x)
+    assert tokens == 0 or distance(found, expected) < 2e-3
 
 
 @torch.inference_mode()

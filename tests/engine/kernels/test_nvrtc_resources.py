@@ -8,8 +8,8 @@ from bench.gpu.predicted import resources
 from bench.gpu.predicted.machine_code import LIMITS, Resources, instructions_per_weight, occupancy
 from bench.gpu.predicted.resources import ARCHITECTURES, compiled_for, cubin_of, measured, row, title, unit_of
 from engine.kernels.cuda.cache import CubinCache
-from engine.kernels.cuda.faces import KERNELS
-from engine.kernels.cuda.launches import Launch
+from engine.kernels.cuda.launch import Launch
+from engine.kernels.cuda.ops import KERNELS
 from tests.repository import ROOT
 
 MOST_SHARED = {"sm_80": 163, "sm_86": 99, "sm_89": 99, "sm_90": 227, "sm_100": 227, "sm_120": 99}

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from engine.format import code
+from engine.format.layout import WINDOW_BITS
 from engine.kernels.cuda.support import device_fault
-from engine.quant import code, segments, viterbi
-from engine.quant.layout import WINDOW_BITS
+from engine.quant import segments, viterbi
 
 DRAW = np.random.default_rng(3)
 

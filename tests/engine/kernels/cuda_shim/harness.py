@@ -10,9 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.kernels.cuda import launches
-from engine.kernels.cuda.faces import Argument
-from engine.kernels.cuda.launches import Launch
+from engine.kernels.cuda.launch import ELEMENTS, Argument, Launch
+from engine.kernels.cuda.sources import LAYOUT_HEADER, SOURCES, headers
 
 SHIM = Path(__file__).parent
 COMPILER = (
@@ -28,7 +27,7 @@ DTYPES = {
     "int8": torch.int8,
     "uint8": torch.uint8,
 }
-ELEMENTS = {"float": torch.float32, "half": torch.float16, "bfloat16": torch.bfloat16}
+TYPES = {name: dtype for dtype, name in ELEMENTS.items()}
 
 Given = Tensor | int | float | None
 
@@ -51,7 +50,7 @@ class Shim:
         """
         arguments = launch.kernel.arguments
         assert set(given) == {argument.name for argument in arguments}, "the kernel's own arguments"
-        element = ELEMENTS[launch.constants.get("ELEMENT", "float")]
+        element = TYPES[launch.constants.get("ELEMENT", "float")]
         arrays = {a.name: _array(a, given[a.name], element) for a in arguments if a.shape}
         problem = struct.pack("<5Q", *launch.grid[:2], launch.threads, launch.shared, len(arguments))
         for argument in arguments:
@@ -70,7 +69,7 @@ class Shim:
 
     def _built(self, launch: Launch) -> Path:
         constants = [f"-D{name}={value}" for name, value in launch.constants.items()]
-        source = launches.SOURCES / launch.kernel.source
+        source = SOURCES / launch.kernel.source
         entry = [f'-DKERNEL_SOURCE="{source}"', f"-DKERNEL_NAME={launch.kernel.name}", *constants]
         common = self._compiled(SHIM / "fibers.cpp"), self._compiled(SHIM / "runner.cpp")
         own = self._compiled(SHIM / "entry.cpp", *entry, reads=source)
@@ -78,20 +77,20 @@ class Shim:
         return self._kept(f"{launch.kernel.name}-{parts}", lambda out: _compile(*common, own, "-o", out))
 
     def _compiled(self, file: Path, *flags: str, reads: Path | None = None) -> Path:
-        includes = [f"-I{folder}" for folder in (SHIM, launches.SOURCES, self._layout().parent)]
+        includes = [f"-I{folder}" for folder in (SHIM, SOURCES, self._layout().parent)]
         texts = [file, *sorted(SHIM.glob("*.h")), *sorted(SHIM.glob("*.cuh"))]
-        texts += [] if reads is None else [reads, *sorted(launches.SOURCES.glob("*.cuh"))]
-        digest = hashlib.sha256("\0".join([*COMPILER, *flags, launches.layout_constants()]).encode())
+        texts += [] if reads is None else [reads, *sorted(SOURCES.glob("*.cuh"))]
+        digest = hashlib.sha256("\0".join([*COMPILER, *flags, headers()[LAYOUT_HEADER]]).encode())
         for text in texts:
             digest.update(text.read_bytes())
         name = f"{file.stem}-{digest.hexdigest()[:20]}.o"
         return self._kept(name, lambda out: _compile(*includes, *flags, "-c", file, "-o", out))
 
     def _layout(self) -> Path:
-        text = launches.layout_constants()
+        text = headers()[LAYOUT_HEADER]
         folder = self.folder / f"layout-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
         folder.mkdir(exist_ok=True)
-        return self._kept(folder.name + "/" + launches.LAYOUT_HEADER, lambda out: out.write_text(text))
+        return self._kept(folder.name + "/" + LAYOUT_HEADER, lambda out: out.write_text(text))
 
     def _kept(self, name: str, make: Callable[[Path], object]) -> Path:
         """The file of that name, made where it is not there; another process may make it at the same time."""

@@ -93,7 +93,6 @@ inline int nearest(float value) {
   if (value <= -2147483648.0f) return INT32_MIN;
   return static_cast<int>(std::nearbyint(value));
 }
-inline float inverse_root(float value) { return 1.0f / std::sqrt(value); }
 inline float power_of_e(float value) { return std::exp(value); }
 
 inline int dp4a(u32 a, u32 b, int sum) {

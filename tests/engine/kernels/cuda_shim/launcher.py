@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from engine.kernels.cuda.arguments import Value, check
-from engine.kernels.cuda.launches import Launch
+from engine.kernels.cuda.launch import Launch, Value, check
 from tests.engine.kernels.cuda_shim.harness import POISON, Shim
 
 

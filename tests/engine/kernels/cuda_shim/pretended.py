@@ -26,8 +26,7 @@ from torch.utils._python_dispatch import (
 from torch.utils._pytree import tree_flatten, tree_map
 
 from engine.kernels.cuda import launcher
-from engine.kernels.cuda.arguments import Value, check
-from engine.kernels.cuda.launches import Launch
+from engine.kernels.cuda.launch import Launch, Value, check
 from engine.model import attention
 from engine.serving import device as serving_device
 from engine.serving.loop import Loop

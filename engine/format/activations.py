@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from engine.quant.layout import HADAMARD_BLOCK
+from engine.format.layout import HADAMARD_BLOCK
 
 LARGEST = 127
 

@@ -6,7 +6,7 @@ N output channels, K input rows, Q = K/4 bytes a channel
 import numpy as np
 import numpy.typing as npt
 
-from engine.quant.layout import CENTRE, FOLD, MULTIPLIER, NIBBLES, ROWS_PER_BYTE, SEGMENT
+from engine.format.layout import CENTRE, FOLD, MULTIPLIER, NIBBLES, ROWS_PER_BYTE, SEGMENT
 
 Codes = npt.NDArray[np.uint8]
 """[N/128, Q, 128], the stored order."""

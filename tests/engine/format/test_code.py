@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.format.code import check_shape, decode, hashed, table, windows
+from engine.format.layout import CENTRE, LARGEST_VALUE, SEGMENT, SPREAD, WINDOW_BITS
 from engine.quant import viterbi
-from engine.quant.code import check_shape, decode, hashed, table, windows
 from engine.quant.encoder import encode
-from engine.quant.layout import CENTRE, LARGEST_VALUE, SEGMENT, SPREAD, WINDOW_BITS
 
 EXAMPLE = json.loads((Path(__file__).parent / "example.json").read_text())
 
