@@ -177,6 +177,8 @@ class Recipe(Message):
     golden: Annotated[tuple[GoldenImage, ...], Field(max_length=GOLDEN_IMAGES)] = ()
     """Pictures of good parts, as the camera takes them: the regions are applied to them as to the frame."""
     regions: Regions = Regions()
+    max_pixels: int = Field(default=450_000, ge=56 * 56, le=16_000_000)
+    """What the model sees of a frame, once the regions are cut out; each 784 pixels cost a token."""
     frame_limits: FrameLimits = FrameLimits()
     taught: Taught | None = None
     """What `lynceus train` made for this part; without it the language model judges alone."""

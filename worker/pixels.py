@@ -36,7 +36,7 @@ class GoldenImages:
         kept = self._kept.get(recipe.recipe_id)
         if kept is None or kept[0] != digest:
             seen = (apply_regions(pixels, recipe.regions) for pixels in self._recipes.golden_pixels(recipe))
-            kept = digest, tuple(Image(pixels) for pixels in seen)
+            kept = digest, tuple(Image(pixels, recipe.max_pixels) for pixels in seen)
             self._kept[recipe.recipe_id] = kept
         return kept[1]
 

@@ -33,9 +33,9 @@ def inspect_prompt(recipe: Recipe, golden: Sequence[Image], pixels: NDArray[np.u
 
     Words and golden images first, the frame last: what all parts of a recipe share is computed once.
     """
-    return Prompt(parts=(inspect_text(recipe), *golden, Image(pixels)))
+    return Prompt(parts=(inspect_text(recipe), *golden, Image(pixels, recipe.max_pixels)))
 
 
 def diagnose_prompt(recipe: Recipe, golden: Sequence[Image], pixels: NDArray[np.uint8]) -> Prompt:
     """Asks for the report on what an inspection escalated; in the same order."""
-    return Prompt(parts=(diagnose_text(recipe), *golden, Image(pixels)))
+    return Prompt(parts=(diagnose_text(recipe), *golden, Image(pixels, recipe.max_pixels)))

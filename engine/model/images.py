@@ -5,7 +5,7 @@ H, W image sides in pixels, N patches
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,12 @@ class ImageProcessor:
                 "take the preprocessor_config.json that came with the weights",
             )
         return processor
+
+    def within(self, max_area: int | None) -> "ImageProcessor":
+        """The same with a smaller largest area; at least the smallest one, and one's own for None."""
+        if max_area is None or max_area >= self.max_area:
+            return self
+        return replace(self, max_area=max(max_area, self.min_area))
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width after resizing: multiples of a merge block, area within bounds, aspect kept.

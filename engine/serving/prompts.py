@@ -13,7 +13,7 @@ from torch import Tensor
 from engine.errors import CheckpointInvalid, PromptInvalid, PromptTooLong
 from engine.model.cache import BLOCK_TOKENS
 from engine.model.config import ModelConfig
-from engine.model.images import ImageProcessor, Pixels
+from engine.model.images import ImageProcessor
 from engine.model.rope import Grid, image_spans, text_positions
 from engine.model.template import IMAGE_MARKS, THINK_END, ChatTemplate
 from engine.model.tokenizer import Tokenizer
@@ -135,7 +135,7 @@ class PromptEncoder:
         """
         if thinking and not self.tokenizer.thinks:
             raise PromptInvalid("this checkpoint has no thinking tokens", "ask without thinking")
-        images = [self._image(part.pixels) for part in prompt.parts if isinstance(part, Image)]
+        images = [self._image(part) for part in prompt.parts if isinstance(part, Image)]
         token_ids = list(self._expand(self._tokens(prompt, thinking), images))
         total = len(token_ids) + answer_tokens
         if total > self.max_model_len:
@@ -154,13 +154,14 @@ class PromptEncoder:
         _, _, tail = self._template.render(["?"], None, thinking=False).rpartition(THINK_END)
         return self.tokenizer.encode(tail)
 
-    def _image(self, pixels: Pixels) -> PromptImage:
-        grid = self._images.grid(pixels)
-        # The shape belongs to it: the same bytes in other rows are another picture.
+    def _image(self, image: Image) -> PromptImage:
+        pixels, processor = image.pixels, self._images.within(image.max_pixels)
+        grid = processor.grid(pixels)
+        # The shape belongs to it: the same bytes in other rows are another picture, and so is a smaller one.
         digest = sha256(np.ascontiguousarray(pixels).data)
-        digest.update(repr(pixels.shape).encode())
+        digest.update(repr((pixels.shape, grid)).encode())
         return PromptImage(
-            digest.digest(), grid, self._images.tokens(grid), lambda: self._images.patches(pixels)[0]
+            digest.digest(), grid, processor.tokens(grid), lambda: processor.patches(pixels)[0]
         )
 
     def _tokens(self, prompt: Prompt, thinking: bool) -> list[int]:

@@ -26,9 +26,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """One still image: `pixels` `[H, W, 3]`, uint8, RGB."""
+    """One still image: `pixels` `[H, W, 3]`, uint8, RGB.
+
+    It is shown to the model with `max_pixels` pixels at most, and never more than the checkpoint says.
+    """
 
     pixels: npt.NDArray[np.uint8]
+    max_pixels: int | None = None
 
 
 @dataclass(frozen=True)

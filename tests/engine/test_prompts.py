@@ -19,6 +19,7 @@ from engine import (
     Sampling,
 )
 from engine.model.config import ModelConfig
+from engine.model.images import ImageProcessor
 from engine.model.template import ChatTemplate
 from engine.model.template_files import TemplateSource, find_template
 from engine.model.tokenizer import Tokenizer
@@ -62,6 +63,23 @@ def test_an_image_takes_as_many_placeholders_as_it_has_tokens(encoder: PromptEnc
     assert encoded.grids == ((1, 4, 6), (1, 6, 6))
     assert encoded.patches is not None
     assert encoded.patches.shape == (4 * 6 + 6 * 6, 588)
+
+
+def test_a_request_may_want_an_image_smaller(encoder: PromptEncoder) -> None:
+    """12 megapixels in 450,000 take 540 tokens, and are another picture than the same ones in 100,000."""
+    frame = np.zeros((3000, 4000, 3), np.uint8)
+    large, small = (encoder._image(Image(frame, limit)) for limit in (450_000, 100_000))
+    assert (large.tokens, large.grid) == (540, (1, 40, 54))
+    assert small.tokens <= 100_000 // 784
+    assert large.digest != small.digest
+    assert large.patches.shape == (4 * 540, 588)
+
+
+def test_no_request_gets_a_larger_image_than_the_checkpoint_takes() -> None:
+    """It was never trained on one; nor a smaller one than its least."""
+    processor = ImageProcessor(max_area=29_000)
+    assert processor.within(450_000) is processor.within(None) is processor
+    assert processor.within(1).max_area == processor.min_area
 
 
 @pytest.mark.parametrize(

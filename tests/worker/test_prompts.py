@@ -28,6 +28,14 @@ def test_words_come_first_and_the_frame_last() -> None:
     assert image.pixels is pixels
 
 
+def test_a_recipe_says_how_large_the_frame_is_shown() -> None:
+    """450,000 pixels unless it says otherwise."""
+    pixels = np.zeros((56, 56, 3), np.uint8)
+    recipes = (recipe_of(), recipe_of().model_copy(update={"max_pixels": 1_000_000}))
+    images = [inspect_prompt(recipe, (), pixels).parts[-1] for recipe in recipes]
+    assert [image.max_pixels for image in images if isinstance(image, Image)] == [450_000, 1_000_000]
+
+
 def test_doubled_braces_of_a_recipe_are_braces() -> None:
     """A person may write any text; the recipe's schema lets only {part} and {classes} stand single."""
     texts = PromptTexts(inspect='Look at {part}, reply {{"one": "of"}} {classes}.')
