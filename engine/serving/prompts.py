@@ -117,8 +117,8 @@ class PromptEncoder:
         self.tokenizer = Tokenizer(directory)
         self.max_model_len = max_model_len
         self._is_seen = is_seen
-        self._template = ChatTemplate.from_checkpoint(directory, self.tokenizer.named, self.tokenizer.thinks)
-        self._images = ImageProcessor.from_checkpoint(directory)
+        self.template = ChatTemplate.from_checkpoint(directory, self.tokenizer.named, self.tokenizer.thinks)
+        self.images = ImageProcessor.from_checkpoint(directory)
         self._config = config
         ours, theirs = self.tokenizer.id_of(IMAGE_MARKS[1]), config.image_token_id
         if ours != theirs:
@@ -136,7 +136,7 @@ class PromptEncoder:
         if thinking and not self.tokenizer.thinks:
             raise PromptInvalid("this checkpoint has no thinking tokens", "ask without thinking")
         images = [self._image(part) for part in prompt.parts if isinstance(part, Image)]
-        token_ids = list(self._expand(self._tokens(prompt, thinking), images))
+        token_ids = list(self._expand(self.tokenizer.encode(self.render(prompt, thinking)), images))
         total = len(token_ids) + answer_tokens
         if total > self.max_model_len:
             raise PromptTooLong(
@@ -149,13 +149,24 @@ class PromptEncoder:
                 _ = image.patches  # cut here, on the caller's thread, so that the device never waits for it
         return EncodedPrompt.of(token_ids, images, self._config)
 
+    def render(self, prompt: Prompt, thinking: bool) -> str:
+        """The text of a prompt as the template writes it, with one mark for each image.
+
+        Raises PromptInvalid for control tokens in the caller's texts.
+        """
+        parts = list(_joined(prompt.parts))
+        for text in (*parts, prompt.system):
+            if text is not None:
+                self.tokenizer.refuse_reserved(text)
+        return self.template.render(parts, prompt.system, thinking)
+
     def separator(self) -> list[int]:
         """The ids that the template writes between `</think>` and the answer, for a model that thinks."""
-        _, _, tail = self._template.render(["?"], None, thinking=False).rpartition(THINK_END)
+        _, _, tail = self.template.render(["?"], None, thinking=False).rpartition(THINK_END)
         return self.tokenizer.encode(tail)
 
     def _image(self, image: Image) -> PromptImage:
-        pixels, processor = image.pixels, self._images.within(image.max_pixels)
+        pixels, processor = image.pixels, self.images.within(image.max_pixels)
         grid = processor.grid(pixels)
         # The shape belongs to it: the same bytes in other rows are another picture, and so is a smaller one.
         digest = sha256(np.ascontiguousarray(pixels).data)
@@ -163,14 +174,6 @@ class PromptEncoder:
         return PromptImage(
             digest.digest(), grid, processor.tokens(grid), lambda: processor.patches(pixels)[0]
         )
-
-    def _tokens(self, prompt: Prompt, thinking: bool) -> list[int]:
-        """Ids with one placeholder for each image."""
-        parts = list(_joined(prompt.parts))
-        for text in (*parts, prompt.system):
-            if text is not None:
-                self.tokenizer.refuse_reserved(text)
-        return self.tokenizer.encode(self._template.render(parts, prompt.system, thinking))
 
     def _expand(self, token_ids: Sequence[int], images: Sequence[PromptImage]) -> Iterator[int]:
         """Repeat each placeholder as often as its image has tokens."""

@@ -8,6 +8,7 @@ import typer
 
 from services.cli.commands.alive import alive
 from services.cli.commands.calibrate import calibrate
+from services.cli.commands.checkpoint import checkpoint
 from services.cli.commands.data import data
 from services.cli.commands.demo import demo
 from services.cli.commands.doctor import doctor
@@ -24,7 +25,21 @@ from services.cli.console import output, say, show_error
 from services.infra.process.errors import LynceusError, SettingsInvalid
 from services.infra.process.run import EXIT_CONFIGURATION
 
-COMMANDS = (demo, up, submit, status, report, sign, doctor, alive, train, evaluate, calibrate, quantize)
+COMMANDS = (
+    demo,
+    up,
+    submit,
+    status,
+    report,
+    sign,
+    doctor,
+    alive,
+    train,
+    evaluate,
+    calibrate,
+    quantize,
+    checkpoint,
+)
 
 app = typer.Typer(
     name="lynceus",

@@ -147,9 +147,10 @@ def check_checkpoint(checkpoint: Path) -> Check:
         from engine.model.config import ModelConfig
         from engine.model.files import read_json
         from engine.model.tensors import StoredTensors
+        from engine.model.tokenizer import Tokenizer
 
         ModelConfig.from_json(read_json(checkpoint / "config.json"))
-        read_json(checkpoint / "tokenizer.json")
+        Tokenizer(checkpoint)
         tensors = len(StoredTensors(checkpoint).names)
         size_mb = sum(path.stat().st_size for path in checkpoint.glob("*.safetensors")) / 1e6
         return f"{checkpoint}: {tensors} tensors, {size_mb:.0f} MB"

@@ -1,0 +1,1 @@
+"""What `lynceus checkpoint` finds out about a folder of model files before anything is loaded."""
