@@ -43,7 +43,7 @@ class View:
         """The released tensor."""
         parts = [stored(key)[self.index] for key in self.keys]
         whole = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return whole.T if self.transposed else whole
+        return whole.T.contiguous() if self.transposed else whole
 
     def shape(self, shapes: Shapes) -> Shape:
         """Its shape, from those of the stored tensors."""

@@ -18,6 +18,7 @@ from engine.model.compressed import GroupsLinear, RowsLinear
 from engine.model.tensors import StoredTensors, digest_of
 from engine.model.two_bit import TwoBitExperts
 from tests.engine.compression.conftest import SHAPE
+from tests.engine.released import REVISIONS, released_model
 from tests.engine.tiny import write_checkpoint
 
 Result = tuple[Path, Totals, list[Progress]]
@@ -173,3 +174,25 @@ def test_a_number_without_a_format_is_refused(window_bits: int, bits_elsewhere: 
     """The error lists what may be chosen."""
     with pytest.raises(CheckpointInvalid, match=said):
         Options(window_bits, bits_elsewhere)
+
+
+@pytest.mark.slow
+def test_every_layout_is_quantized_to_the_same_weights(tmp_path: Path) -> None:
+    """Names alone differ: each tensor of the results is the same byte for byte, and every one is accepted."""
+    model = released_model(replace(SHAPE, layers=2), seed=3)
+    shards: dict[str, dict[str, torch.Tensor]] = {}
+    for revision in REVISIONS:
+        if revision.name in ("PT-native", "Paddle", "in-memory"):
+            source, target = tmp_path / revision.name, tmp_path / f"{revision.name}-small"
+            source.mkdir()
+            revision.write(model, source)
+            compress(source, target, Options(), (), lambda _: None)
+            files = sorted(target.glob("*.safetensors"))
+            shards[revision.name] = {
+                name: tensor for file in files for name, tensor in load_file(file).items()
+            }
+            assert load(target, torch.float32, "cpu")(torch.arange(300, 330), None, None).isfinite().all()
+    reference = shards.pop("PT-native")
+    for found in shards.values():
+        assert found.keys() == reference.keys()
+        assert all(torch.equal(tensor, reference[name]) for name, tensor in found.items())
