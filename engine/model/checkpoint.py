@@ -38,10 +38,7 @@ def load(
     directory = Path(path)
     config = ModelConfig.from_json(read_json(directory / "config.json"))
     stored = StoredTensors(directory)
-    with torch.device("meta"):
-        network = ErnieVL(config)
-    plan = placed(network, stored.manifest)
-    check(stored, plan, config)
+    network, plan = fitted(stored, config)
     done = 0
     for name, parameter in list(network.named_parameters()):
         kind = torch.float32 if ".router." in name else dtype
@@ -57,6 +54,20 @@ def load(
             progress(done, network.weight_count)
     fuse(network)
     return network.eval()
+
+
+def outline(config: ModelConfig) -> ErnieVL:
+    """The network without memory for its parameters."""
+    with torch.device("meta"):
+        return ErnieVL(config)
+
+
+def fitted(stored: StoredTensors, config: ModelConfig) -> tuple[ErnieVL, dict[str, list[Piece]]]:
+    """The outline of the network, and the stored weights of each parameter; CheckpointInvalid as `load`."""
+    network = outline(config)
+    plan = placed(network, stored.manifest)
+    check(stored, plan, config)
+    return network, plan
 
 
 def _moved(part: Tensor, device: torch.device | str) -> Tensor:
@@ -114,8 +125,7 @@ def save_plain(network: ErnieVL, directory: Path, dtype: torch.dtype) -> None:
 def save_compressed(source: Path, target: Path, source_digest: str) -> None:
     """Write our own layout: every matrix but the routers in 8 bits a weight, the rest as it was."""
     stored, tensors, formats = StoredTensors(source), dict[str, Tensor](), dict[str, Format]()
-    with torch.device("meta"):
-        network = ErnieVL(ModelConfig.from_json(read_json(source / "config.json")))
+    network = outline(ModelConfig.from_json(read_json(source / "config.json")))
     pieces = [piece for pieces in placed(network, stored.manifest).values() for piece in pieces]
     for name, shape in sorted({(piece.key, piece.shape) for piece in pieces}):
         kind = Format.ROWS8 if len(shape) == 2 and not is_router(name) else Format.PLAIN

@@ -6,15 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from engine import EngineError
-from engine.model.checkpoint import check, placed
+from engine.model.checkpoint import fitted
 from engine.model.config import ModelConfig
 from engine.model.files import read_json
 from engine.model.generation import GENERATION_FILE, GenerationDefaults
 from engine.model.images import ImageProcessor
-from engine.model.network import ErnieVL
 from engine.model.template import ChatTemplate
 from engine.model.tensors import MANIFEST, StoredTensors
 from engine.model.tokenizer import Tokenizer
@@ -118,9 +115,7 @@ def _check_schema(seen: Examination, encoder: PromptEncoder, config: ModelConfig
 
 
 def _fitting(stored: StoredTensors, config: ModelConfig) -> str:
-    with torch.device("meta"):
-        network = ErnieVL(config)
-    check(stored, placed(network, stored.manifest), config)
+    network, _ = fitted(stored, config)
     return f"{len(stored.names)} tensors with {network.weight_count:,} weights, as config.json says"
 
 

@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from engine import EngineError
 from engine.compression.plan import Options, make_plan
 from engine.model.cache import BLOCK_TOKENS, block_bytes
+from engine.model.checkpoint import outline
 from engine.model.config import ModelConfig
-from engine.model.network import ErnieVL
 from engine.model.tensors import StoredTensors
 
 BITS_ELSEWHERE = (8, 4)
@@ -32,8 +30,7 @@ def needs(stored: StoredTensors, config: ModelConfig) -> list[Need]:
     if stored.manifest.formats:
         size = sum(path.stat().st_size for path in stored.files)
         return [Need("as it is", size, half)]
-    with torch.device("meta"):
-        weights = ErnieVL(config).weight_count
+    weights = outline(config).weight_count
     return [
         Need("as it is, bfloat16 on a GPU", 2 * weights, half),
         Need("as it is, float32 on the processor", 4 * weights, single),
