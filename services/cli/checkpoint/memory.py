@@ -25,7 +25,7 @@ class Need:
 def needs(stored: StoredTensors, config: ModelConfig) -> list[Need]:
     """A row for each way of running this checkpoint; our own layout runs as it is."""
     half, single = (
-        block_bytes(config.text, kind) // BLOCK_TOKENS for kind in (torch.bfloat16, torch.float32)
+        block_bytes(config.text, DTYPES[name]) // BLOCK_TOKENS for name in ("bfloat16", "float32")
     )
     if stored.manifest.formats:
         size = sum(path.stat().st_size for path in stored.files)
