@@ -8,6 +8,7 @@ from engine.model.cache import BLOCK_TOKENS, block_bytes
 from engine.model.checkpoint import outline
 from engine.model.config import ModelConfig
 from engine.model.tensors import StoredTensors
+from engine.serving.device import DTYPES
 
 BITS_ELSEWHERE = (8, 4)
 
