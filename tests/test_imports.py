@@ -239,7 +239,7 @@ def test_only_settings_modules_read_the_environment() -> None:
         ("worker/work_loop.py", "from engine.serving import scheduler"),
         ("worker/work_loop.py", "def run():\n    import services.cli"),
         ("services/cli/commands/bench.py", "from bench import host"),
-        ("services/gateway/sources.py", "from ..api import app"),
+        ("services/gateway/loop.py", "from ..api import app"),
     ],
 )
 def test_an_import_outside_the_table_is_seen(importer: str, statement: str) -> None:

@@ -13,6 +13,7 @@ DEFINED_TWICE = {
     "Evidence",
     "Example",
     "Experts",
+    "FeedForward",
     "Layout",
     "Lesson",
     "Level",

@@ -25,8 +25,8 @@ from services.gateway.dead_letters import DeadLetters
 from services.gateway.health import Health
 from services.gateway.intake import Intake
 from services.gateway.loop import ConfiguredCamera, GatewayLoop, Shared
-from services.gateway.source import SourceFrame
-from services.gateway.sources import FolderConfig
+from services.gateway.sources.config import FolderConfig
+from services.gateway.sources.offer import SourceFrame
 from services.infra.intake.images import Rgb, decode, encode_png
 from services.infra.intake.picture import read_picture
 from services.infra.intake.recipes import RecipeBook

@@ -13,8 +13,8 @@ from services.api.representations import InspectionState
 from services.cli.console import say
 
 if TYPE_CHECKING:
-    from services.api.plant import Process
     from services.api.routers.status import StatusAnswer
+    from services.api.state.plant import Process
 
 DECISION_STYLES = {
     Decision.ACCEPT: "green",

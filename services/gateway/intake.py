@@ -11,8 +11,8 @@ from schemas.problem import FieldError, Problem
 from services.gateway.dead_letters import DeadLetters, RefusedFrame
 from services.gateway.frozen import FrozenGate
 from services.gateway.health import FrameOutcome, Health
-from services.gateway.source import SourceFrame
-from services.gateway.sources import CameraConfig
+from services.gateway.sources.config import CameraConfig
+from services.gateway.sources.offer import SourceFrame
 from services.infra.intake.submission import Submission, SubmissionRequest
 from services.infra.process.errors import BadRequest, LynceusError, StoreError
 from services.infra.stores.spool import Spool, Spooled

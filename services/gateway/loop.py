@@ -11,8 +11,8 @@ from services.gateway.backoff import Backoff
 from services.gateway.dead_letters import DeadLetters, RefusedFrame
 from services.gateway.health import FrameOutcome, Health
 from services.gateway.intake import Intake
-from services.gateway.source import Offer, Source, SourceFrame
-from services.gateway.sources import CameraConfig
+from services.gateway.sources.config import CameraConfig
+from services.gateway.sources.offer import Offer, Source, SourceFrame
 from services.infra.intake.recipes import RecipeBook
 from services.infra.process.errors import (
     BadRequest,

@@ -10,12 +10,10 @@ import structlog
 
 from schemas.problem import FieldError
 from services.gateway.dead_letters import DeadLetters
-from services.gateway.folder_source import FolderSource
 from services.gateway.health import Health
 from services.gateway.intake import Intake
 from services.gateway.loop import ConfiguredCamera, GatewayLoop, Shared
-from services.gateway.source import Source
-from services.gateway.sources import (
+from services.gateway.sources.config import (
     FolderConfig,
     RtspConfig,
     SourceConfig,
@@ -23,8 +21,10 @@ from services.gateway.sources import (
     VideoFileConfig,
     load_sources,
 )
-from services.gateway.stream_source import StreamSource
-from services.gateway.video_source import VideoSource
+from services.gateway.sources.folder import FolderSource
+from services.gateway.sources.offer import Source
+from services.gateway.sources.stream import StreamSource
+from services.gateway.sources.video import VideoSource
 from services.infra.intake.recipes import RecipeBook
 from services.infra.intake.submission import Submission
 from services.infra.intake.yaml_file import invalid

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from services.api.plant import plant_status
 from services.api.ports import Ports, PortsOf
 from services.api.routers.results import row_of
-from services.api.sentences import alarms, news
+from services.api.state.plant import plant_status
+from services.api.state.sentences import alarms, news
 from services.infra.process.errors import StoreUnavailable
 from services.infra.stores.results import ResultFilters
 from services.web.templating import environment, page_headers

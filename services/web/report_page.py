@@ -7,8 +7,8 @@ from fastapi.responses import HTMLResponse
 
 from schemas.recipe import Recipe, Thresholds
 from schemas.verdict import Verdict
-from services.api.lookup import Known, image_of
 from services.api.ports import Ports
+from services.api.state.lookup import Known, image_of
 from services.infra.intake import images
 from services.infra.process.errors import FrameMissing, UnknownRecipe
 from services.web.templating import environment, page_headers

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.problem import Problem
 from schemas.verdict import Verdict
-from services.api.latencies import latencies
+from services.api.state.latencies import latencies
 from services.infra.process.names import Queue
 from services.infra.stores.ledger import Ledger
 from services.infra.stores.results import StoredResult

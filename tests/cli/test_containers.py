@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from services.cli.places import PROJECT_ROOT, RECIPES, SOURCES_FILE
-from services.gateway.sources import load_sources
+from services.gateway.sources.config import load_sources
 from services.infra.intake.recipes import RecipeBook
 from services.infra.process.settings import PREFIX, SETTINGS_CLASSES
 

@@ -18,8 +18,8 @@ from services.gateway.health import Health
 from services.gateway.intake import Intake
 from services.gateway.loop import ConfiguredCamera, GatewayLoop, Shared
 from services.gateway.main import make_source
-from services.gateway.source import SourceFrame
-from services.gateway.sources import FolderConfig, SourceConfig
+from services.gateway.sources.config import FolderConfig, SourceConfig
+from services.gateway.sources.offer import SourceFrame
 from services.infra.intake.picture import read_picture
 from services.infra.intake.recipes import RecipeBook
 from services.infra.intake.submission import Submission

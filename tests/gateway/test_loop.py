@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.gateway.health import FrameOutcome
-from services.gateway.sources import VideoFileConfig
+from services.gateway.sources.config import VideoFileConfig
 from services.infra.local_redis.server import RedisServer
 from tests.conftest import FreshRedis, WaitUntil
 from tests.gateway.footage import network_camera

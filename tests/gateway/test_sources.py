@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from schemas.problem import FieldError
-from services.gateway.sources import FolderConfig, RtspConfig, UsbConfig, VideoFileConfig, load_sources
+from services.gateway.sources.config import FolderConfig, RtspConfig, UsbConfig, VideoFileConfig, load_sources
 from services.infra.process.errors import SourcesInvalid
 from tests.gateway.plant import ROOT
 

@@ -6,10 +6,10 @@ from itertools import pairwise
 from threading import Event
 
 from services.gateway.backoff import Backoff
-from services.gateway.capture import CapturedFrame
 from services.gateway.health import FrameOutcome
-from services.gateway.sources import RtspConfig, UsbConfig
-from services.gateway.stream_source import LatestFrames, StreamSource
+from services.gateway.sources.capture import CapturedFrame
+from services.gateway.sources.config import RtspConfig, UsbConfig
+from services.gateway.sources.stream import LatestFrames, StreamSource
 from tests.conftest import WaitUntil
 from tests.gateway.footage import is_red, network_camera
 from tests.gateway.plant import PATIENCE, RECIPE, Plant, pixels

@@ -6,8 +6,8 @@ from threading import Event
 import pytest
 
 from services.gateway.health import FrameOutcome
-from services.gateway.sources import VideoFileConfig
-from services.gateway.video_source import VideoSource
+from services.gateway.sources.config import VideoFileConfig
+from services.gateway.sources.video import VideoSource
 from services.infra.process.errors import FrameInvalid
 from tests.conftest import WaitUntil
 from tests.gateway.footage import is_red, write_video

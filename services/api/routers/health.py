@@ -7,9 +7,9 @@ from fastapi.responses import JSONResponse, Response
 
 from schemas.base import Message
 from schemas.problem import FieldError, Problem
-from services.api.plant import ALIVE_SECONDS, processes
 from services.api.ports import Ports, PortsOf
 from services.api.problems import problem_response
+from services.api.state.plant import ALIVE_SECONDS, processes
 from services.infra.process.errors import StoreUnavailable
 from services.infra.process.names import Queue
 from services.infra.stores.results import ResultFilters

@@ -7,9 +7,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from services.api.engine_metrics import engine_metrics
-from services.api.plant import PlantStatus, plant_status
 from services.api.ports import PortsOf
+from services.api.state.engine_metrics import engine_metrics
+from services.api.state.plant import PlantStatus, plant_status
 
 router = APIRouter(tags=["metrics"])
 

@@ -9,10 +9,10 @@ from fastapi.responses import JSONResponse, Response
 
 from schemas.report import DiagnosisReport
 from services.api.identifiers import ResultId
-from services.api.lookup import Known, find
 from services.api.negotiation import best_match
 from services.api.ports import Ports, PortsOf
 from services.api.signing import REQUEST_BODY, read_signing
+from services.api.state.lookup import Known, find
 from services.infra.process.errors import NotFound
 from services.infra.stores.ledger import Stage
 from services.infra.stores.results import Signature, Signing

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from services.api.plant import PlantStatus, plant_status
 from services.api.ports import PortsOf
 from services.api.representations import DeadLetterList
-from services.api.sentences import in_words
+from services.api.state.plant import PlantStatus, plant_status
+from services.api.state.sentences import in_words
 
 router = APIRouter(prefix="/v1", tags=["status"])
 

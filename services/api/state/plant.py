@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from schemas.base import Message, Timestamp
-from services.api.latencies import RECENT_RESULTS, Latency, latencies
 from services.api.ports import Ports
+from services.api.state.latencies import RECENT_RESULTS, Latency, latencies
 from services.infra.process.names import Queue
 from services.infra.stores.ledger import CameraFrame, Heartbeat, Ledger
 from services.infra.stores.results import ResultFilters

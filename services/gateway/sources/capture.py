@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from schemas.problem import Problem
-from services.gateway.source import SourceFrame
+from services.gateway.sources.offer import SourceFrame
 from services.infra.intake.images import Rgb, from_bgr
 from services.infra.intake.picture import encode_picture
 from services.infra.process.errors import LynceusError

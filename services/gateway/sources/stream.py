@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from threading import Condition, Event, Thread
 
 from services.gateway.backoff import Backoff
-from services.gateway.capture import Capture, CapturedFrame
 from services.gateway.health import FrameOutcome
-from services.gateway.sources import RtspConfig, UsbConfig
+from services.gateway.sources.capture import Capture, CapturedFrame
+from services.gateway.sources.config import RtspConfig, UsbConfig
 
 _WAKE_SECONDS = 0.1
 

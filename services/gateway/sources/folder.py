@@ -9,11 +9,11 @@ from pathlib import Path
 from threading import Event
 
 from schemas.problem import FieldError, Problem
-from services.gateway.file_names import numbered, readable
-from services.gateway.settling import Settling, Signature
-from services.gateway.sidecar import has_sidecar, read_sidecar, sidecar_path
-from services.gateway.source import SourceFrame
-from services.gateway.sources import FolderConfig
+from services.gateway.sources.config import FolderConfig
+from services.gateway.sources.file_names import numbered, readable
+from services.gateway.sources.offer import SourceFrame
+from services.gateway.sources.settling import Settling, Signature
+from services.gateway.sources.sidecar import has_sidecar, read_sidecar, sidecar_path
 from services.infra.intake.images import require_bytes
 from services.infra.intake.picture import read_picture
 from services.infra.process.errors import BadRequest, LynceusError

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from services.api.plant import Process
+from services.api.state.plant import Process
 from services.infra.process.engine_status import EngineStatus, PriorityStatus
 
 REQUEST_GAUGES = {

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from schemas.base import Identifier, Message
 from schemas.problem import FieldError
-from services.gateway.file_names import readable
+from services.gateway.sources.file_names import readable
 from services.infra.process.errors import BadRequest
 
 WHOLE = "(whole file)"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from threading import Event
 
 from schemas.problem import FieldError
-from services.gateway.capture import Capture, CapturedFrame
-from services.gateway.sources import VideoFileConfig
+from services.gateway.sources.capture import Capture, CapturedFrame
+from services.gateway.sources.config import VideoFileConfig
 from services.infra.process.errors import FrameInvalid
 
 

@@ -1,0 +1,1 @@
+"""Where frames come from: folders, videos and cameras, each a source of offers."""
