@@ -14,14 +14,13 @@ from schemas.recipe import Recipe
 from schemas.verdict import Versions
 from services.infra.intake.recipes import RecipeBook
 from services.infra.process.errors import RecipeInvalid, UnknownRecipe
+from services.infra.process.heartbeat import Progress, Stages, code_version
 from services.infra.process.names import Queue
-from services.infra.process.stages import Stages
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger
 from services.infra.stores.wake_up import WakeUp
 from worker.leases import Leases
 from worker.pixels import GoldenImages
-from worker.progress import Progress, code_version
 
 LOOK_SECONDS = 0.02
 """How often the queues are looked at while the engine is busy and ends nothing."""
@@ -51,9 +50,13 @@ class WorkerContext:
     max_deliveries: int
     linger_seconds: float
     """How long a work loop waits for more before it ends."""
-    stages: Stages = field(default_factory=Stages)
     hung: threading.Event = field(default_factory=threading.Event)
     _answered: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def stages(self) -> Stages:
+        """Where the worker's time goes."""
+        return self.progress.stages
 
     def wake_at(self, future: Future[Any]) -> None:
         """Ends the worker's rest when the engine answers."""

@@ -13,6 +13,7 @@ from celery.exceptions import WorkerShutdown
 from engine import Engine, EngineClosed, EngineConfig
 from services.infra.intake.recipes import RecipeBook
 from services.infra.process.errors import StoreError
+from services.infra.process.heartbeat import Progress
 from services.infra.process.names import WORK_TASK, Queue
 from services.infra.process.settings import WorkerSettings
 from services.infra.stores.frames import FrameStore
@@ -22,7 +23,6 @@ from worker.app import Ticker, create_app, serve
 from worker.context import WorkerContext
 from worker.leases import Leases
 from worker.pixels import GoldenImages
-from worker.progress import Progress
 from worker.submit import refuse_body
 from worker.watchdog import look
 from worker.work_loop import WorkLoop

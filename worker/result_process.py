@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from services.infra.intake.recipes import RecipeBook
 from services.infra.intake.submission import Submission
 from services.infra.process.errors import StoreError, StoreUnavailable
+from services.infra.process.heartbeat import Progress
 from services.infra.process.names import RESULTS_QUEUE, RESULTS_TASK, SUBMIT_TASK
 from services.infra.process.settings import ResultWriterSettings
 from services.infra.stores.archive import Archive
@@ -20,7 +21,6 @@ from services.infra.stores.ledger import Ledger, Presence
 from services.infra.stores.results import ResultStore
 from services.infra.stores.wake_up import WakeUp
 from worker.app import Ticker, create_app, serve
-from worker.progress import Progress
 from worker.result_writer import ResultWriter
 from worker.submit import receive, refuse_body, task_message
 

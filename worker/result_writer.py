@@ -12,11 +12,11 @@ from schemas.recipe import Retention
 from schemas.verdict import Decision, Verdict
 from services.infra.intake.recipes import RecipeBook
 from services.infra.process.errors import FrameMissing, NotFound, UnknownRecipe
+from services.infra.process.heartbeat import Progress
 from services.infra.stores.archive import Archive
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger, ResultEntry
 from services.infra.stores.results import ResultStore
-from worker.progress import Progress
 
 SWEEP_SECONDS = 3600.0
 

@@ -6,8 +6,7 @@ from typing import Any
 import structlog
 
 from engine import EngineStats
-from services.infra.process.engine_status import EngineStatus, PriorityStatus
-from services.infra.stores.ledger import Heartbeat
+from services.infra.process.heartbeat import EngineStatus, Heartbeat, PriorityStatus
 from worker.context import WorkerContext
 
 log = structlog.get_logger()
@@ -28,9 +27,7 @@ def look(context: WorkerContext, longest_step_seconds: float) -> Heartbeat:
         if not context.hung.is_set():
             log.critical("engine_hung", detail=fault)
         context.hung.set()
-    return context.progress.heartbeat().model_copy(
-        update={"fault": fault, "engine": _status(stats), "stages": context.stages.summary()}
-    )
+    return context.progress.heartbeat().model_copy(update={"fault": fault, "engine": _status(stats)})
 
 
 def _status(stats: EngineStats) -> EngineStatus:

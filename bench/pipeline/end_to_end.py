@@ -39,7 +39,7 @@ from bench.pipeline.line import (
 from engine import Engine, EngineConfig, Priority, Scores
 from schemas.recipe import Recipe
 from services.infra.intake.images import decode
-from services.infra.process.stages import StageTime
+from services.infra.process.heartbeat import StageTime
 from worker.pixels import GoldenImages
 from worker.prompts import choices, inspect_prompt
 

@@ -32,8 +32,9 @@ from services.infra.intake.picture import read_picture
 from services.infra.intake.recipes import RecipeBook
 from services.infra.intake.submission import Submission
 from services.infra.process.errors import LynceusError
+from services.infra.process.heartbeat import Heartbeat
 from services.infra.stores.frames import FrameStore
-from services.infra.stores.ledger import EventKind, Heartbeat, Ledger
+from services.infra.stores.ledger import EventKind, Ledger
 from services.infra.stores.spool import Spool
 from services.infra.stores.wake_up import WakeUp
 

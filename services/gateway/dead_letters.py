@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from schemas.problem import Problem
-from services.infra.stores.ledger import Ledger
+from services.infra.stores.ledger import JobQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class DeadLetters:
         with self._lock:
             self._unsent.append(refused)
 
-    def send(self, ledger: Ledger) -> None:
+    def send(self, jobs: JobQueue) -> None:
         """Send what is queued, oldest first; raises StoreError and keeps what was not sent."""
         while self._unsent:
             refused = self._unsent[0]
-            ledger.jobs.refuse(refused.frame_id, refused.problem, refused.payload)
+            jobs.refuse(refused.frame_id, refused.problem, refused.payload)
             self._unsent.popleft()

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from threading import Lock
 
-from services.infra.process.stages import Stages
-from services.infra.stores.ledger import Heartbeat, Ledger
+from services.infra.process.heartbeat import Progress, Stages
+from services.infra.stores.ledger import Telemetry
 
 
 class FrameOutcome(StrEnum):
@@ -62,14 +62,15 @@ class Health:
     """Counts outcomes in memory, and tells the ledger when it can be reached; safe between threads."""
 
     def __init__(self, name: str = "gateway") -> None:
-        self._name = name
-        self._started_at = datetime.now(UTC)
+        self._progress = Progress(name, kind="gateway")
         self._lock = Lock()
         self._untold = _Tally()
         self._totals: Counter[tuple[str, FrameOutcome]] = Counter()
-        self._last_error: str | None = None
-        self.stages = Stages()
+
+    @property
+    def stages(self) -> Stages:
         """Where the gateway's time goes."""
+        return self._progress.stages
 
     def note(self, camera_id: str, outcome: FrameOutcome) -> None:
         """Count an outcome; where it ends a frame, that is the camera's last frame."""
@@ -79,12 +80,13 @@ class Health:
             self._untold.counts[f"camera.{camera_id}.{outcome}"] += 1
             if outcome in _FRAME_ENDS:
                 self._untold.last_frames[camera_id] = (datetime.now(UTC), outcome)
+        if outcome in _TAKEN:
+            self._progress.finish()
 
     def note_error(self, camera_id: str, error: Exception) -> None:
         """Count a failure of a source and keep its words for the heartbeat."""
         self.note(camera_id, FrameOutcome.FAILED)
-        with self._lock:
-            self._last_error = f"{camera_id}: {type(error).__name__}: {error}"
+        self._progress.fail(error, where=camera_id)
 
     def total(self, outcome: FrameOutcome, camera_id: str | None = None) -> int:
         """How often this happened since the start, at one camera or at all."""
@@ -95,19 +97,19 @@ class Health:
                 if what == outcome and camera_id in {None, camera}
             )
 
-    def tell(self, ledger: Ledger) -> None:
+    def tell(self, telemetry: Telemetry) -> None:
         """Send the heartbeat, last frames and counters; raises StoreUnavailable and keeps what is untold."""
-        ledger.telemetry.heartbeat(self._heartbeat())
+        telemetry.heartbeat(self._progress.heartbeat())
         for camera_id, (moment, outcome) in self._take_last_frames().items():
-            ledger.telemetry.note_frame(camera_id, moment, outcome)
+            telemetry.note_frame(camera_id, moment, outcome)
         for counter in list(self._untold.counts):
-            self._tell_counter(ledger, counter)
+            self._tell_counter(telemetry, counter)
 
-    def _tell_counter(self, ledger: Ledger, counter: str) -> None:
+    def _tell_counter(self, telemetry: Telemetry, counter: str) -> None:
         with self._lock:
             by = self._untold.counts[counter]
         if by:
-            ledger.telemetry.count(counter, by)
+            telemetry.count(counter, by)
             with self._lock:
                 self._untold.counts[counter] -= by
 
@@ -115,18 +117,3 @@ class Health:
         with self._lock:
             taken, self._untold.last_frames = self._untold.last_frames, {}
         return taken
-
-    def _heartbeat(self) -> Heartbeat:
-        finished = sum(self.total(outcome) for outcome in _TAKEN)
-        failures = self.total(FrameOutcome.FAILED)
-        with self._lock:
-            return Heartbeat(
-                name=self._name,
-                kind="gateway",
-                moment=datetime.now(UTC),
-                started_at=self._started_at,
-                finished=finished,
-                failures=failures,
-                last_error=self._last_error,
-                stages=self.stages.summary(),
-            )

@@ -160,8 +160,8 @@ class GatewayLoop:
         except RecipeInvalid as error:
             log.warning("recipes not reloaded", detail=error.detail)
         try:
-            self._shared.dead_letters.send(self._shared.ledger)
-            self._shared.health.tell(self._shared.ledger)
+            self._shared.dead_letters.send(self._shared.ledger.jobs)
+            self._shared.health.tell(self._shared.ledger.telemetry)
         except StoreError as error:
             log.warning("no heartbeat", reason=error.detail)
 

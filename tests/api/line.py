@@ -17,12 +17,11 @@ from schemas.report import Cause, Diagnosis, DiagnosisReport
 from schemas.verdict import ClassScore, Decision, ProcessingTimes, Verdict, Versions
 from services.api.app import create_app
 from services.infra.intake.recipes import RecipeBook
-from services.infra.process.engine_status import EngineStatus, PriorityStatus
+from services.infra.process.heartbeat import EngineStatus, Heartbeat, PriorityStatus, StageTime
 from services.infra.process.names import Queue, wake_up_key
 from services.infra.process.settings import ApiSettings
-from services.infra.process.stages import StageTime
 from services.infra.stores.frames import FrameStore
-from services.infra.stores.ledger import Heartbeat, Ledger
+from services.infra.stores.ledger import Ledger
 from services.infra.stores.results import ResultStore
 from services.infra.stores.wake_up import WakeUp
 from services.web.pages import add_pages

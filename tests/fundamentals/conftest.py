@@ -13,6 +13,7 @@ from services.infra.intake.picture import read_picture
 from services.infra.intake.recipes import RecipeBook
 from services.infra.intake.submission import Submission, SubmissionRequest
 from services.infra.local_redis.server import RedisServer
+from services.infra.process.heartbeat import Progress
 from services.infra.process.names import Queue
 from services.infra.stores.archive import Archive
 from services.infra.stores.frames import FrameStore
@@ -22,7 +23,6 @@ from services.infra.stores.wake_up import WakeUp
 from worker.context import WorkerContext
 from worker.leases import Leases
 from worker.pixels import GoldenImages
-from worker.progress import Progress
 from worker.result_writer import ResultWriter
 from worker.work_loop import WorkLoop
 

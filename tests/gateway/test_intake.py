@@ -147,7 +147,7 @@ def test_a_spooled_frame_whose_id_was_used_otherwise_is_set_aside(
     assert plant.intake.drain(Event()) is True
     assert plant.jobs() == [first, behind]
     assert plant.spool.refused_count == 1
-    plant.dead_letters.send(plant.ledger)
+    plant.dead_letters.send(plant.ledger.jobs)
     (letter,) = plant.ledger.jobs.dead_letters(10)
     assert letter.problem.code == "duplicate-conflict"
     assert InspectionJob.model_validate_json(letter.payload).part.part_id == "SN-9"

@@ -7,6 +7,7 @@ import pytest
 
 from schemas.verdict import Decision
 from services.infra.process.errors import BadRequest, DuplicateConflict
+from services.infra.process.heartbeat import Heartbeat
 from services.infra.stores.ledger import (
     Added,
     AlreadyCommitted,
@@ -16,7 +17,6 @@ from services.infra.stores.ledger import (
     Duplicate,
     Entry,
     EventKind,
-    Heartbeat,
     Ledger,
     Queue,
     Stage,

@@ -19,6 +19,7 @@ from schemas.verdict import Verdict
 from services.infra.intake import images
 from services.infra.intake.recipes import RecipeBook
 from services.infra.local_redis.server import RedisServer
+from services.infra.process.heartbeat import Progress
 from services.infra.process.names import Queue, wake_up_key
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import JobState, Ledger
@@ -27,7 +28,6 @@ from tests.worker.fake_engine import FakeEngine, Trait, painted
 from worker.context import WorkerContext
 from worker.leases import Leases
 from worker.pixels import GoldenImages
-from worker.progress import Progress
 from worker.work_loop import WorkLoop
 
 GOOD, SCRATCH, DENT = 0, 1, 2

@@ -9,13 +9,13 @@ import pytest
 from schemas.verdict import Decision
 from services.infra.local_redis.server import RedisServer
 from services.infra.process.errors import FrameMissing, StoreUnavailable
+from services.infra.process.heartbeat import Progress
 from services.infra.process.names import Queue
 from services.infra.stores.archive import Archive
 from services.infra.stores.ledger import Ledger, Stage
 from services.infra.stores.results import ResultFilters, ResultStore
 from tests.worker.fake_engine import Trait
 from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
-from worker.progress import Progress
 from worker.result_writer import ResultWriter
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from services.api.state.plant import Process
-from services.infra.process.engine_status import EngineStatus, PriorityStatus
+from services.infra.process.heartbeat import EngineStatus, PriorityStatus
 
 REQUEST_GAUGES = {
     "waiting": "Requests that wait in the engine.",

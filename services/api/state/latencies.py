@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from schemas.base import Message
 from schemas.verdict import Decision
-from services.infra.process.stages import percentile
+from services.infra.process.heartbeat import percentile
 from services.infra.stores.results import StoredResult
 
 RECENT_RESULTS = 200

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from schemas.base import Message, Timestamp
 from services.api.ports import Ports
 from services.api.state.latencies import RECENT_RESULTS, Latency, latencies
+from services.infra.process.heartbeat import Heartbeat
 from services.infra.process.names import Queue
-from services.infra.stores.ledger import CameraFrame, Heartbeat, Ledger
+from services.infra.stores.ledger import CameraFrame, Ledger
 from services.infra.stores.results import ResultFilters
 
 ALIVE_SECONDS = 30.0

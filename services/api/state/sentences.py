@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from services.api.state.plant import DEAD_LETTERS_COUNTED, PlantStatus, Process, QueueState
-from services.infra.process.engine_status import EngineStatus, PriorityStatus
+from services.infra.process.heartbeat import EngineStatus, PriorityStatus
 from services.infra.process.names import Queue
 
 NEARLY_FULL = 0.8

@@ -16,8 +16,8 @@ from services.infra.intake.capacity import StoreCapacity
 from services.infra.intake.picture import Picture
 from services.infra.intake.recipes import RecipeBook
 from services.infra.process.errors import UnknownStation
+from services.infra.process.heartbeat import Stages
 from services.infra.process.names import Queue
-from services.infra.process.stages import Stages
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Duplicate, Ledger
 from services.infra.stores.wake_up import WakeUp

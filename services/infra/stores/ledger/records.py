@@ -4,16 +4,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from pydantic import Field
-
 from schemas.base import Identifier, Message, Timestamp
 from schemas.job import DiagnosisJob, InspectionJob
 from schemas.problem import Problem
 from schemas.report import DiagnosisReport
 from schemas.verdict import Decision, Verdict
-from services.infra.process.engine_status import EngineStatus
 from services.infra.process.names import Queue
-from services.infra.process.stages import StageTime
 
 Kind = TypeVar("Kind", bound=Message)
 
@@ -145,32 +141,6 @@ class Event(Message):
     decision: Decision | None = None
     defect_class: Identifier | None = None
     defect_probability: float | None = None
-
-
-class Heartbeat(Message):
-    """A process's heartbeat and progress; health looks at `finished`, not only at `moment`."""
-
-    name: str
-    kind: str
-    """gateway, worker, result writer or api."""
-    moment: Timestamp
-    started_at: Timestamp
-    finished: int = Field(default=0, ge=0)
-    """Jobs brought to an end since the start."""
-    failures: int = Field(default=0, ge=0)
-    """Errors caught at the outermost loop since the start."""
-    last_error: str | None = None
-    queues: tuple[Queue, ...] = ()
-    model_name: str | None = None
-    model_digest: str | None = None
-    device: str | None = None
-    code_version: str | None = None
-    fault: str | None = None
-    """Why this process cannot go on although it lives; None while it can."""
-    engine: EngineStatus | None = None
-    """What a worker's engine does."""
-    stages: tuple[StageTime, ...] = ()
-    """Where this process's own time goes."""
 
 
 class CameraFrame(Message):

@@ -6,8 +6,9 @@ import structlog
 from pydantic import ValidationError
 
 from services.infra.process import names
+from services.infra.process.heartbeat import Heartbeat
 from services.infra.stores.ledger.connection import LedgerConnection
-from services.infra.stores.ledger.records import CameraFrame, Heartbeat
+from services.infra.stores.ledger.records import CameraFrame
 from services.infra.stores.redis_client import typed_errors
 
 HEARTBEAT_KEPT = timedelta(days=1)
