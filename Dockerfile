@@ -9,8 +9,9 @@ WORKDIR /srv/lynceus
 COPY requirements/torch.txt requirements/
 RUN pip install -r requirements/torch.txt
 COPY pyproject.toml requirements/constraints.txt ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
-        >dependencies.txt \
+# With what a GPU needs: torch brings CUDA's libraries in any case, and beside them the rest is small.
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+print(*p['dependencies'], *p['optional-dependencies']['cuda'], sep='\n')" >dependencies.txt \
     && pip install -c constraints.txt -r dependencies.txt
 
 # The 2-bit encoder is C++; slim images bring no compiler.
@@ -34,6 +35,6 @@ COPY recipes recipes
 COPY samples samples
 COPY sources.yaml ./
 # Named volumes take the owner of the folder they cover; a checkpoint may have been copied here for root's eyes only.
-RUN mkdir -p var/archive var/cameras var/spool && chown -R lynceus: var && chmod -R a+rX models recipes samples
+RUN mkdir -p var/archive var/cameras var/kernels var/spool && chown -R lynceus: var && chmod -R a+rX models recipes samples
 USER lynceus
 CMD ["lynceus", "--help"]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from services.infra.process.run import run
 from services.infra.process.settings import ResultWriterSettings, WorkerSettings
+from worker.driver import require_gpu
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,6 +47,7 @@ def _result_writer(settings: ResultWriterSettings) -> int:
 
 
 def _gpu_worker(settings: WorkerSettings) -> int:
+    require_gpu(settings.device)
     # A result writer runs on a machine without torch.
     from engine import EngineError  # noqa: PLC0415
     from worker.gpu_process import run_gpu_worker  # noqa: PLC0415

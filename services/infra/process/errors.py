@@ -166,6 +166,13 @@ class DeliveriesExhausted(LynceusError):
     title = "Job failed on every delivery"
 
 
+class DeviceMissing(LynceusError):
+    """The GPU that the settings ask for is not there."""
+
+    code = "device-missing"
+    title = "No GPU"
+
+
 class EngineFailed(LynceusError):
     """The engine refused or failed this job."""
 
