@@ -6,9 +6,9 @@ import socket
 import sys
 from collections.abc import Sequence
 
+from services.infra.process.gpu import require_gpu
 from services.infra.process.run import run
 from services.infra.process.settings import ResultWriterSettings, WorkerSettings
-from worker.driver import require_gpu
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

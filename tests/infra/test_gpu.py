@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from services.infra.process.errors import DeviceMissing
+from services.infra.process.gpu import require_gpu
 from services.infra.process.run import EXIT_CONFIGURATION
 from tests.conftest import ROOT
-from worker.driver import require_gpu
 
 
 def test_a_worker_without_its_gpu_ends_before_torch_is_loaded() -> None:
