@@ -24,6 +24,11 @@ MACHINE_PATH = re.compile(r"(?<![\w.$-])/(?:work|root|home)(?:/|\b)")
 UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")
 REGISTRY = re.compile(r"\b(?:files\.python" + r"hosted|py" + r"pi\.org|registry\.npm)")
 
+OLD_WORDS = re.compile(
+    r"\b(?:men" + r"ds?|door" + r"bell|cl" + r"erk|bu" + r"ry|bu" + r"rial|hand" + r"_back)\b", re.IGNORECASE
+)
+"""Names that the field's own replaced: hint, wake-up, result writer, dead-letter, requeue."""
+
 
 def steps() -> dict[int, str]:
     """The numbered steps of the life of one frame, by number."""
@@ -50,6 +55,21 @@ def test_every_step_of_a_frame_names_its_files() -> None:
     assert list(numbered) == list(range(1, len(numbered) + 1))
     assert 1 <= len(numbered) <= MOST_STEPS
     assert [number for number, body in numbered.items() if not named_files(body)] == []
+
+
+def folders() -> set[str]:
+    """Every folder of the repository with files of its own or below, but those that hold data alone."""
+    parents = {parent for path in tracked_files() for parent in path.parents} - {Path()}
+    return {
+        f"{folder}/" for folder in parents if not folder.is_relative_to("tests") and folder.parts[0][0] != "."
+    }
+
+
+def test_the_tree_has_one_line_for_each_folder() -> None:
+    """A new folder says what is in it; data below `models` and `samples`, and tests, need no line of their own."""
+    shown = re.findall(r"^\| `([\w/]+/)` \| \S", ARCHITECTURE.read_text(encoding="utf-8"), re.MULTILINE)
+    data = {folder for folder in folders() if re.match(r"(models|samples|docs/plots|docs/images)/", folder)}
+    assert sorted(shown) == sorted((folders() - data) | {"models/", "samples/", "tests/"})
 
 
 def settings_variables() -> set[str]:
@@ -87,6 +107,7 @@ def text_files() -> list[tuple[Path, str]]:
         pytest.param(MACHINE_PATH, id="paths of one machine"),
         pytest.param(UNFINISHED, id="unfinished work"),
         pytest.param(REGISTRY, id="package registries"),
+        pytest.param(OLD_WORDS, id="words that the field's own replaced"),
     ],
 )
 def test_no_tracked_file_holds(pattern: re.Pattern[str]) -> None:
@@ -107,6 +128,7 @@ def test_no_tracked_file_holds(pattern: re.Pattern[str]) -> None:
         (MACHINE_PATH, "see /wo" + "rk/main"),
         (UNFINISHED, "# TO" + "DO later"),
         (REGISTRY, "https://py" + "pi.org/simple"),
+        (OLD_WORDS, "ring the door" + "bell"),
     ],
 )
 def test_a_forbidden_line_is_seen(pattern: re.Pattern[str], line: str) -> None:
