@@ -1,4 +1,4 @@
-"""A head used only in training: it names the defect in each patch, so that the eye learns from masks.
+"""A head used only in training: it names the defect in each patch, so that the tower learns from masks.
 
 Where only the class of the whole picture is known, its most suspicious patches have to carry it
 (multiple-instance learning, Maron & Lozano-Pérez 1998).

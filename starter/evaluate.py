@@ -1,16 +1,25 @@
-"""Measures a checkpoint on pictures it was not trained on: classes by score, then written reports."""
+"""Measures a checkpoint on pictures it was not trained on: classes by score, then written reports.
 
+    python -m starter.evaluate PICTURES [CHECKPOINT] [--reports 40] [--json]
+
+PICTURES is the folder that holds mcbt, deeppcb and bsdata.
+"""
+
+import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.table import Table
 
 from engine.serving.engine import Engine
 from engine.serving.requests import EngineConfig, Image, Prompt, Sampling
+from schemas import Diagnosis
 from starter.mixture import Mixture
 from starter.pictures.samples import GOOD, Sample
 from starter.pictures.targets import diagnose_text, inspect_text
@@ -163,3 +172,46 @@ def _spread(samples: Sequence[Sample], count: int) -> Sequence[Sample]:
     """`count` samples at even distances, so that every class of an ordered set is among them."""
     step = max(1, len(samples) // count)
     return samples[::step][:count]
+
+
+def as_table(figures: Mapping[str, Figures]) -> Table:
+    """One row a source."""
+    table = Table(
+        "source", "pictures", "balanced", "escapes", "overkill", "reports", "whole", "right", "temp."
+    )
+    for name, figure in figures.items():
+        classes, written = figure.classes, figure.reports
+        table.add_row(
+            name,
+            str(classes.pictures),
+            *(f"{share:.1%}" for share in (classes.balanced_accuracy, classes.escapes, classes.overkill)),
+            str(written.reports),
+            *(f"{share:.1%}" for share in (written.parsed, written.right_defect)),
+            f"{figure.temperature:.2f}",
+        )
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print a table, or figures and confusion counts as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("checkpoint", type=Path, nargs="?", default=Path("models/starter"))
+    parser.add_argument("--reports", type=int, default=40, help="reports to have written per source")
+    parser.add_argument("--json", action="store_true", help="figures and confusion counts as JSON")
+    options = parser.parse_args(arguments)
+    console = Console()
+    with console.status("Classifying held-out pictures and having reports written ..."):
+        figures = evaluate(
+            options.checkpoint, options.pictures, Diagnosis.model_json_schema(), options.reports
+        )
+    if options.json:
+        console.print_json(data={name: asdict(figure) for name, figure in figures.items()})
+    else:
+        console.print(as_table(figures))
+
+
+if __name__ == "__main__":
+    main()

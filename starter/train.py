@@ -1,11 +1,15 @@
-"""Trains the starter: first the eye by its masks, then eye and words together.
+"""Trains the starter: first the vision tower by its masks, then tower and text together.
 
+    python -m starter.train PICTURES CHECKPOINT [--minutes 80] [--threads N]
+
+PICTURES is the folder that holds mcbt, deeppcb and bsdata; a run that was stopped resumes from CHECKPOINT.
 The schedule follows the clock, so that a run ends when it was told to; it resumes from its last state.
 """
 
+import argparse
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +18,8 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -26,16 +32,16 @@ from engine.model.network import ErnieVL
 from starter.auxiliary import PatchHead
 from starter.examples import Batch, Example, ExampleMaker, pack
 from starter.mixture import Mixture
+from starter.network import new_network, starter_config, starter_images, write_configs
 from starter.pictures.balance import LoadBalancer
 from starter.pictures.vocabulary import build_tokenizer
-from starter.starter import new_network, starter_config, starter_images, write_configs
 from starter.validation import validate
 
 STATE = "state.pt"
-TELL_EVERY_SECONDS = 60.0
+SECONDS_BETWEEN_CALLS = 60.0
 
-Tell = Callable[[dict[str, float]], None]
-"""Told progress, steps and losses, and after each save the shares of validation pictures that are right."""
+ProgressCallback = Callable[[dict[str, float]], None]
+"""Called with progress, steps and losses, and after each save the shares of right validation pictures."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Plan:
     batch_size: int = 32
     peak_rate: float = 1e-3
     warm_up: float = 0.02
-    eye_only: float = 0.2
+    tower_only: float = 0.2
     weight_decay: float = 0.05
     average_decay: float = 0.998
     save_every_seconds: float = 240.0
@@ -108,8 +114,8 @@ class Trainer:
         """Learn from one batch; returns its losses."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.plan.rate(self.progress)
-        with_words = self.progress >= self.plan.eye_only
-        losses = losses_of(self.network, self.head, batch, with_words)
+        with_text = self.progress >= self.plan.tower_only
+        losses = losses_of(self.network, self.head, batch, with_text)
         self.optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -149,24 +155,24 @@ class Trainer:
         self.seconds, self.steps = state["seconds"], state["steps"]
 
 
-def losses_of(network: ErnieVL, head: PatchHead, batch: Batch, with_words: bool) -> dict[str, Tensor]:
-    """The eye's loss, and with words the weighted cross-entropy of the targets, a mean over examples."""
+def losses_of(network: ErnieVL, head: PatchHead, batch: Batch, with_text: bool) -> dict[str, Tensor]:
+    """The vision tower's loss, and with text the weighted cross-entropy of the targets, by example."""
     # On a CPU plain attention trains a third faster than fused, whose backward pass is slow there.
     with torch.autocast("cpu", dtype=torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
         features = network.vision_model(batch.patches, batch.grids)
-        losses = {"eye": head.loss(features, batch)}
-        if with_words:
+        losses = {"vision": head.loss(features, batch)}
+        if with_text:
             images = network.resampler_model(features)
             hidden = network.decode(batch.token_ids, batch.positions, images, Layout.causal(batch.lengths))
             target = batch.weights.nonzero()[:, 0]
             logits = network.logits(hidden[target - 1])
             each = cross_entropy(logits.float(), batch.token_ids[target], reduction="none")
-            losses["words"] = (each * batch.weights[target]).sum() / len(batch.lengths)
+            losses["text"] = (each * batch.weights[target]).sum() / len(batch.lengths)
     return losses
 
 
-def train(root: Path, directory: Path, plan: Plan, tell: Tell) -> None:
-    """Train into `directory` from the real pictures under `root`, and tell once a minute how it goes."""
+def train(root: Path, directory: Path, plan: Plan, on_progress: ProgressCallback) -> None:
+    """Train into `directory` from the real pictures under `root`; call `on_progress` once a minute."""
     directory.mkdir(parents=True, exist_ok=True)
     build_tokenizer(directory)
     tokenizer_file = directory / "tokenizer.json"
@@ -178,19 +184,52 @@ def train(root: Path, directory: Path, plan: Plan, tell: Tell) -> None:
     trainer.resume()
     stream = Stream(root, tokenizer_file, plan.seed + trainer.steps)
     loader = DataLoader(stream, plan.batch_size, collate_fn=list, num_workers=1, prefetch_factor=4)
-    saved = told = before = time.monotonic()
+    saved = called = before = time.monotonic()
     for examples in loader:
         losses = trainer.step(pack(examples, trainer.network.config))
         now = time.monotonic()
         trainer.seconds += now - before
         before = now
-        if now - told > TELL_EVERY_SECONDS:
-            told = now
-            tell({"progress": trainer.progress, "steps": trainer.steps, **losses})
+        if now - called > SECONDS_BETWEEN_CALLS:
+            called = now
+            on_progress({"progress": trainer.progress, "steps": trainer.steps, **losses})
         if trainer.progress >= 1:
             break
         if now - saved > plan.save_every_seconds:
             trainer.save()
-            tell(validate(trainer.average, ExampleMaker(stream.tokenizer, starter_images()), stream.mixture))
+            on_progress(
+                validate(trainer.average, ExampleMaker(stream.tokenizer, starter_images()), stream.mixture)
+            )
             saved = before = time.monotonic()
     trainer.save()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, with a bar for the time and a line of figures a minute."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--minutes", type=float, default=80.0, help="how long to train in all")
+    parser.add_argument("--threads", type=int, help="processor threads; all cores by default")
+    options = parser.parse_args(arguments)
+    console, columns = (
+        Console(),
+        (TextColumn("training"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("training", total=1.0)
+
+        def show(figures: dict[str, float]) -> None:
+            bar.update(task, completed=figures.get("progress", bar.tasks[0].completed))
+            console.print(
+                "  ".join(f"{name} {value:.3f}" for name, value in figures.items()), highlight=False
+            )
+
+        train(options.pictures, options.checkpoint, Plan(options.minutes, threads=options.threads), show)
+        bar.update(task, completed=1.0)
+
+
+if __name__ == "__main__":
+    main()

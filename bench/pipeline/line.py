@@ -1,4 +1,4 @@
-"""A whole installation for the pipeline's benches: real stores, worker and result writer, and a gateway in here."""
+"""A whole installation for the pipeline's benches: real stores, worker, result writer, a gateway in here."""
 
 import os
 import threading
@@ -232,7 +232,7 @@ class Line:
 
 @contextmanager
 def running_line(directory: Path) -> Iterator[Line]:
-    """Two Redis servers, worker, result writer and API below a folder, ready for frames; all ended afterwards."""
+    """Two Redis servers, worker, result writer and API below a folder, ready for frames."""
     recipes = _recipes(directory)
     write_recipes(recipes)
     stack = LocalStack(

@@ -1,6 +1,7 @@
 """Verdicts under load: batches and caches beside one at a time, and beside transformers.
 
-    python -m bench.serving.verdicts FIGURES.json [--models starter mid] [--repeats 3] [--requests 100] [--work FOLDER]
+    python -m bench.serving.verdicts FIGURES.json [--models starter mid] [--repeats 3] [--requests 100]
+        [--work FOLDER]
 
 Requests arrive as a Poisson process that does not wait for answers; its moments are fixed before a run. All
 variants and the peer are loaded side by side and measured in turn, so that what else the machine does slows

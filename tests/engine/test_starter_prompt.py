@@ -9,10 +9,10 @@ from engine.model.config import ModelConfig
 from engine.serving.choices import choice_trie
 from engine.serving.prompts import PromptEncoder
 from starter.examples import Example, ExampleMaker
+from starter.network import starter_config, starter_images, write_configs
 from starter.pictures.samples import Sample
 from starter.pictures.targets import diagnose_text, inspect_text
 from starter.pictures.vocabulary import build_tokenizer, train_tokenizer
-from starter.starter import starter_config, starter_images, write_configs
 from tests.engine.tiny import random_pixels
 
 SAMPLE = Sample(

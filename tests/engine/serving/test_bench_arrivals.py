@@ -1,4 +1,4 @@
-"""What the load of `bench.serving.verdicts` promises: fixed moments, and latencies that no slow answer hides."""
+"""What the load of `bench.serving.verdicts` promises: fixed moments, and latencies no slow answer hides."""
 
 import time
 from concurrent.futures import Future

@@ -13,10 +13,10 @@ from starter.auxiliary import PatchHead
 from starter.evaluate import best_temperature, class_figures
 from starter.examples import KINDS, Batch, ExampleMaker, pack
 from starter.mixture import offer_other_classes
+from starter.network import new_network, starter_config, starter_images
 from starter.pictures.balance import RATE, LoadBalancer
 from starter.pictures.samples import Sample
 from starter.pictures.vocabulary import build_tokenizer
-from starter.starter import new_network, starter_config, starter_images
 from starter.surfaces.surfaces import generate
 from starter.train import Plan, Trainer
 
@@ -64,22 +64,22 @@ def test_both_losses_fall_on_a_batch_seen_again_and_again(
     tmp_path: Path, config: dict[str, Any], batch: Batch
 ) -> None:
     """Eye and words learn what they are shown."""
-    trainer = Trainer(tmp_path, config, Plan(minutes=1, peak_rate=3e-3, warm_up=0.0, eye_only=0.0))
+    trainer = Trainer(tmp_path, config, Plan(minutes=1, peak_rate=3e-3, warm_up=0.0, tower_only=0.0))
 
     losses = [trainer.step(batch) for _ in range(30)]
 
-    assert losses[-1]["words"] < 0.5 * losses[0]["words"]
-    assert losses[-1]["eye"] < 0.8 * losses[0]["eye"]
+    assert losses[-1]["text"] < 0.5 * losses[0]["text"]
+    assert losses[-1]["vision"] < 0.8 * losses[0]["vision"]
 
 
 def test_before_the_words_only_the_eye_learns(tmp_path: Path, config: dict[str, Any], batch: Batch) -> None:
     """The decoder does not move while the eye is trained alone."""
-    trainer = Trainer(tmp_path, config, Plan(minutes=1, eye_only=0.5))
+    trainer = Trainer(tmp_path, config, Plan(minutes=1, tower_only=0.5))
     before = trainer.network.decoder.layers[0].get_parameter("self_attn.q_proj.weight").clone()
 
     losses = trainer.step(batch)
 
-    assert set(losses) == {"eye"}
+    assert set(losses) == {"vision"}
     assert torch.equal(trainer.network.decoder.layers[0].get_parameter("self_attn.q_proj.weight"), before)
 
 
@@ -87,7 +87,7 @@ def test_a_stopped_run_goes_on_where_it_was_saved(
     tmp_path: Path, config: dict[str, Any], batch: Batch
 ) -> None:
     """Weights, average, optimiser and clock come back; the next step is the one that would have been."""
-    plan = Plan(minutes=1, eye_only=0.0)
+    plan = Plan(minutes=1, tower_only=0.0)
     first = Trainer(tmp_path, config, plan)
     first.step(batch)
     first.seconds = 12.0
