@@ -16,7 +16,7 @@ print(*p['dependencies'], *p['optional-dependencies']['cuda'], sep='\n')" >depen
 
 # The 2-bit encoder is C++; slim images bring no compiler.
 RUN command -v g++ || { apt-get update && apt-get install -y --no-install-recommends g++; }
-COPY README.md CMakeLists.txt ./
+COPY README.md LICENSE CMakeLists.txt ./
 COPY schemas schemas
 COPY engine engine
 COPY worker worker

@@ -52,6 +52,7 @@ SCRIPTS = (
     Script("full_size.speed", needs="16 GB of disk and llama.cpp, as its head says"),
     Script("two_bit.quality", needs=PICTURES),
     Script("two_bit.windows", needs=PICTURES),
+    Script("own_part", needs="a folder of pictures, as its head says"),
     Script("gpu", needs=GPU),
 )
 HELPERS = ("gpu.section", "pipeline.soak_gateway", "serving.mid_size", "serving.plot")

@@ -17,7 +17,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.web": ("services.web", "services.api", "services.infra", "schemas"),
     "services.teach": ("services.teach", "services.infra", "schemas", "engine"),
     "worker": ("worker", "services.infra", "schemas", "engine"),
-    "services.cli": ("services", "worker", "engine", "starter", "schemas"),
+    "services.cli": ("services", "worker", "engine", "schemas"),
     "starter": ("starter", "engine", "schemas"),
 }
 """Which of our packages each package may import. The command line may import everything but tests and bench,

@@ -2,11 +2,11 @@
 
     OMP_NUM_THREADS=1 python -m bench.pipeline.soak DIRECTORY [--frames 24000] [--side 112] [--reported 40]
 
-The starter model on the CPU; frames of SIDE x SIDE pixels through a gateway, Redis, worker and result
-writer into the database, each in a process of its own, WINDOW frames on their way at any time. One camera's frames, REPORTED
-of them, get written reports as well. Everything is counted from outside: what the cameras held out against
-the feed, the database and the stores. DIRECTORY receives stores and logs. Ends with 1 when anything does not
-add up.
+The starter model on the CPU; frames of SIDE x SIDE pixels through a gateway, Redis, worker and result writer
+into the database, each in a process of its own, WINDOW frames on their way at any time. One camera's frames,
+REPORTED of them, get written reports as well. Everything is counted from outside: what the cameras held out
+against the feed, the database and the stores. DIRECTORY receives stores and logs. Ends with 1 when anything
+does not add up.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python -m bench.pipeline.soak_gateway
 
-Started by bench.pipeline.soak. The first line of its input is a `Plan`; every byte after it lets one more frame
-in, and the end of the input ends it. Its output is a `Report`.
+Started by bench.pipeline.soak. The first line of its input is a `Plan`; every byte after it lets
+one more frame in, and the end of the input ends it. Its output is a `Report`.
 """
 
 import logging

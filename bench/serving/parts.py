@@ -2,9 +2,9 @@
 
     python -m bench.serving.parts [--models starter mid] [--work FOLDER] [--threads N]
 
-Passes of `bench.serving.verdicts`'s recipe are timed by themselves, without the scheduler: the vision tower for
-one image and for eight, a cold verdict, and verdicts whose words and golden image are cached, alone and eight at
-once. Everything is given beside the cold verdict, as the median of the repeats.
+Passes of `bench.serving.verdicts`'s recipe are timed by themselves, without the scheduler: the vision tower
+for one image and for eight, a cold verdict, and verdicts whose words and golden image are cached, alone and
+eight at once. Everything is given beside the cold verdict, as the median of the repeats.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python -m bench.serving.reports [--model starter] [--repeats 3] [--requests 200] [--work DIRECTORY]
 
 Verdicts arrive as in `bench.serving.verdicts`, at half and at nine tenths of what the engine does without
-reports, measured with and without reports in turn. The share of the reports is their pieces of text a second beside
-verdicts, of those without verdicts.
+reports, measured with and without reports in turn. The share of the reports is their pieces of text a second
+beside verdicts, of those without verdicts.
 """
 
 import argparse

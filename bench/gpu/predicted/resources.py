@@ -36,9 +36,9 @@ SIZES = Sizes(TEXT.hidden_size, TEXT.text_expert_size)
 
 INTRODUCTION = """# The CUDA kernels' resources
 
-Written by `python -m bench.gpu.predicted.resources`; a test compares. From the machine code that
-NVRTC makes for the sizes of the 28B model, in bfloat16 and with 16 window bits. None has a stack or local memory,
-so none spills.
+Written by `python -m bench.gpu.predicted.resources`; a test compares. From the machine code that NVRTC makes
+for the sizes of the 28B model, in bfloat16 and with 16 window bits. None has a stack or local memory, so none
+spills.
 
 Shared memory is of a thread block, in bytes, with what the system takes of it from sm_90 on. Occupancy is the
 share of a multiprocessor's warps that can be resident. Instructions are those of the loop that decodes 2-bit

@@ -292,10 +292,11 @@ def _floor(work: Work, device: Device) -> str:
 TEXT_OF_PAGE = """\
 # Roofline: the least time the CUDA kernels can take
 
-Written by `python -m bench.gpu.predicted.roofline`; a test compares. Nothing here is measured. A
-floor is the largest of four times: bytes at the memory's bandwidth, int8 operations at the tensor cores' peak, integer operations at
-64 lanes a clock and multiprocessor (multiplications and dot products likewise, beside them), and all
-instructions at 128. What one limit leaves free is taken to be hidden behind it, which no real kernel manages.
+Written by `python -m bench.gpu.predicted.roofline`; a test compares. Nothing here is measured. A floor is the
+largest of four times: bytes at the memory's bandwidth, int8 operations at the tensor cores' peak, integer
+operations at 64 lanes a clock and multiprocessor (multiplications and dot products likewise, beside them),
+and all instructions at 128. What one limit leaves free is taken to be hidden behind it, which no real kernel
+manages.
 
 ## The GPUs
 
