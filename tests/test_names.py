@@ -22,7 +22,6 @@ DEFINED_TWICE = {
     "Piece",
     "Plan",
     "Progress",
-    "Quantized",
     "Queue",
     "Regions",
     "Router",
