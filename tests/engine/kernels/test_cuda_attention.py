@@ -1,4 +1,4 @@
-"""Attention on a GPU that is only pretended: the processor's answers, by calls that fused kernels take.
+"""Attention on a fake GPU: the processor's answers, by calls that fused kernels take.
 
 Which kernel a real one takes is torch's choice: flash attention has no masks, and what has masks no groups of
 heads (aten/src/ATen/native/transformers/cuda/sdp_utils.cpp).
@@ -18,8 +18,8 @@ from engine.model import attention, load
 from engine.model.cache import ROW_NUMBERS, KVPool
 from engine.serving import forward
 from engine.serving.forward import Piece
+from tests.engine.kernels.cuda_shim.fake_gpu import HOST, FakeGpu, fake_gpu
 from tests.engine.kernels.cuda_shim.harness import Shim
-from tests.engine.kernels.cuda_shim.pretended import HOST, PretendedGpu, pretended_gpu
 from tests.engine.tiny import SPECIAL_TOKENS, Shape
 
 GPU = torch.device("cuda:0")
@@ -56,9 +56,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
 
 
 @pytest.fixture
-def gpu(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendedGpu]:
+def gpu(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGpu]:
     """For the time of a test."""
-    with pretended_gpu(shim, monkeypatch) as made:
+    with fake_gpu(shim, monkeypatch) as made:
         yield made
 
 
@@ -86,7 +86,7 @@ def said(checkpoint: Path, device: torch.device, dtype: torch.dtype) -> list[Ten
 
 
 @torch.inference_mode()
-def test_a_gpu_attends_to_what_the_processor_does(tiny_checkpoint: Path, gpu: PretendedGpu) -> None:
+def test_a_gpu_attends_to_what_the_processor_does(tiny_checkpoint: Path, gpu: FakeGpu) -> None:
     """Whole prompts, pieces behind others, trees of answers, and next tokens."""
     del gpu
     expected = said(tiny_checkpoint, HOST, torch.float32)
@@ -99,7 +99,7 @@ def test_a_gpu_attends_to_what_the_processor_does(tiny_checkpoint: Path, gpu: Pr
 
 @torch.inference_mode()
 def test_masks_come_without_groups_of_heads_and_in_aligned_rows(
-    tiny_checkpoint: Path, gpu: PretendedGpu, calls: list[Call]
+    tiny_checkpoint: Path, gpu: FakeGpu, calls: list[Call]
 ) -> None:
     """Else neither fused kernel takes the call, or it copies the mask first; each kind of call is there."""
     del gpu

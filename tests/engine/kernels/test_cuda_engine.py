@@ -1,4 +1,4 @@
-"""The whole engine on a GPU that is only pretended: the answers of the processor, through the CUDA kernels.
+"""The whole engine on a fake GPU: the answers of the processor, through the CUDA kernels.
 
 Torch's own operations are the processor's, our kernels are compiled from the CUDA sources, and a captured
 graph is replayed as a GPU does it. What only a real one has, its own libraries and its speed, is not here.
@@ -12,39 +12,44 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from PIL import Image as Picture
 
 from engine import Engine, EngineConfig, Image, Prompt, Sampling, Scores
 from engine.compression import compress
 from engine.compression.plan import Options
-from engine.kernels import cpu
 from engine.kernels.cuda.graphs import Graphs
+from engine.kernels.cuda.ops import KERNELS
+from tests.engine.kernels.cuda_shim.fake_gpu import FakeGpu, fake_gpu
 from tests.engine.kernels.cuda_shim.harness import Shim
-from tests.engine.kernels.cuda_shim.pretended import PretendedGpu, pretended_gpu
 from tests.engine.tiny import Shape, random_pixels, write_checkpoint
 from tests.repository import ROOT
 
 pytestmark = pytest.mark.timeout(400)  # the first run compiles with sanitizers
 
-SHAPE = Shape(layers=3, hidden_size=128, head_dim=32, expert_sizes=(128, 128), experts=2, top_k=1)
-CHOICES = ("scratch", "pit", "pit hole", "good")
-PROMPT = Prompt(("Inspect the part.", Image(random_pixels(np.random.default_rng(5), 56, 84))))
-TOKENS = 3
+SHAPE = Shape(layers=2, hidden_size=128, head_dim=32, expert_sizes=(128, 128), experts=2, top_k=1)
+CHOICES = ("scratch", "pit", "good")
+PROMPT = Prompt(("Inspect the part.", Image(random_pixels(np.random.default_rng(5), 56, 56))))
+SCHEMA = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+REPORT = Sampling(max_tokens=3, reasoning_max_tokens=1)
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random one: its experts in 2 bits, all else in 4 where it fits."""
-    folder = tmp_path_factory.mktemp("pretended")
-    source = write_checkpoint(folder / "source", SHAPE, seed=3)
-    compress(source, folder / "small", Options(16, 4), (), lambda _: None)
-    return folder / "small"
+def plain_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random one with its weights as they are."""
+    return write_checkpoint(tmp_path_factory.mktemp("plain"), SHAPE, seed=3)
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(plain_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with its experts in 2 bits, and all else in 4 where that fits."""
+    folder = tmp_path_factory.mktemp("small")
+    compress(plain_checkpoint, folder / "two-bit", Options(16, 4), (), lambda _: None)
+    return folder / "two-bit"
 
 
 @pytest.fixture
-def gpu(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendedGpu]:
+def gpu(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGpu]:
     """For the time of a test."""
-    with pretended_gpu(shim, monkeypatch) as made:
+    with fake_gpu(shim, monkeypatch) as made:
         yield made
 
 
@@ -59,19 +64,17 @@ class Answers(NamedTuple):
     """What an engine says to the same requests."""
 
     scores: Scores
-    texts: tuple[str, ...]
+    reports: tuple[tuple[str, str], ...]
 
 
-def answers(config: EngineConfig, prompt: Prompt, texts: int) -> Answers:
-    """A verdict, then so many texts side by side, of different lengths."""
+def answers(config: EngineConfig, reports: int) -> Answers:
+    """A verdict, then so many reports side by side: a thought, and an answer that a schema binds."""
     with Engine(config) as engine:
-        scores = engine.score(prompt, CHOICES).result()
-        lengths = range(TOKENS, TOKENS - texts, -1)
-        running = [
-            engine.generate(Prompt((f"{number}", *prompt.parts)), Sampling(max_tokens=number))
-            for number in lengths
-        ]
-        return Answers(scores, tuple(each.result().content for each in running))
+        scores = engine.score(PROMPT, CHOICES).result()
+        prompts = [Prompt((f"{number}", *PROMPT.parts)) for number in range(reports)]
+        running = [engine.generate(each, REPORT, thinking=True, schema=SCHEMA) for each in prompts]
+        written = [each.result() for each in running]
+    return Answers(scores, tuple((each.reasoning, each.content) for each in written))
 
 
 def distance(found: Scores, expected: Scores) -> float:
@@ -86,63 +89,55 @@ def best(scores: Scores) -> int:
 
 
 @pytest.mark.slow
-def test_a_gpu_answers_as_the_processor_does(checkpoint: Path, gpu: PretendedGpu, tmp_path: Path) -> None:
-    """A verdict on a picture; then two texts, which end one after the other: two captured shapes."""
-    expected = answers(config(checkpoint, "cpu", tmp_path), PROMPT, texts=2)
+def test_a_gpu_with_two_bits_answers_as_the_processor_does(
+    small_checkpoint: Path, gpu: FakeGpu, tmp_path: Path
+) -> None:
+    """A verdict on a picture and a report, through our kernels and a captured graph."""
+    expected = answers(config(small_checkpoint, "cpu", tmp_path), reports=1)
     assert (gpu.launched.total(), gpu.graphs) == (0, 0)
 
-    found = answers(config(checkpoint, "cuda:0", tmp_path), PROMPT, texts=2)
+    found = answers(config(small_checkpoint, "cuda:0", tmp_path), reports=1)
 
     assert distance(found.scores, expected.scores) < 1e-4
-    assert found.texts == expected.texts
-    assert {"expert_gemv", "expert_gate_up", "route", "dispatch", "combine", "linear4"} <= gpu.launched.keys()
-    assert gpu.graphs == 2
-    assert gpu.replays >= TOKENS - 1
+    assert found.reports == expected.reports
+    assert gpu.launched.keys() == {kernel.name for kernel in KERNELS} - {"encode"}
+    assert (gpu.graphs, gpu.replays >= 1) == (1, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["tiny", "starter"])
+def test_a_gpu_answers_without_two_bits_too(
+    which: str, plain_checkpoint: Path, gpu: FakeGpu, tmp_path: Path
+) -> None:
+    """A verdict and reports: the captured graph has the routed experts in plain numbers."""
+    checkpoint, reports = (plain_checkpoint, 2) if which == "tiny" else (ROOT / "models" / "starter", 1)
+    expected = answers(config(checkpoint, "cpu", tmp_path), reports)
+
+    found = answers(config(checkpoint, "cuda:0", tmp_path), reports)
+
+    assert distance(found.scores, expected.scores) < 1e-4
+    assert found.reports == expected.reports
+    assert gpu.replays >= 1
 
 
 @pytest.mark.slow
 def test_in_bfloat16_a_gpu_answers_nearly_the_same(
-    checkpoint: Path, gpu: PretendedGpu, tmp_path: Path
+    small_checkpoint: Path, gpu: FakeGpu, tmp_path: Path
 ) -> None:
     """The precision that a GPU has unless it is told otherwise: 8 bits of a hidden state instead of 24."""
-    exact = config(checkpoint, "cpu", tmp_path)
-    expected = answers(exact, PROMPT, texts=0)
+    exact = config(small_checkpoint, "cpu", tmp_path)
+    expected = answers(exact, reports=0)
 
-    found = answers(replace(exact, device="cuda:0", dtype="auto"), PROMPT, texts=0)
+    found = answers(replace(exact, device="cuda:0", dtype="auto"), reports=0)
 
     assert gpu.launched
     assert best(found.scores) == best(expected.scores)
     assert 0 < distance(found.scores, expected.scores) < 1.0
 
 
-@pytest.mark.slow
-def test_the_starter_in_two_bits_judges_a_sample_as_its_reference_does(
-    gpu: PretendedGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A whole verdict of the model that ships with the repository.
-
-    The processor's own kernels take several steps of a layer in one and round in another order, by which an
-    activation on the edge falls to the next integer: they are less close to both than those to one another.
-    """
-    compress(ROOT / "models" / "starter", tmp_path / "starter", Options(16, 8), (), lambda _: None)
-    picture = Picture.open(ROOT / "samples" / "surface" / "SF-001.png").convert("RGB").resize((84, 84))
-    prompt = Prompt(("Inspect the surface.", Image(np.asarray(picture))))
-    on_cpu = config(tmp_path / "starter", "cpu", tmp_path)
-
-    found = answers(replace(on_cpu, device="cuda:0"), prompt, texts=0).scores
-    kernels = answers(on_cpu, prompt, texts=0).scores
-    monkeypatch.setattr(cpu, "available", lambda: False)
-    reference = answers(on_cpu, prompt, texts=0).scores
-
-    assert distance(found, reference) < 1e-4
-    assert distance(found, kernels) < 0.1
-    assert {best(found), best(kernels), best(reference)} == {best(found)}
-    assert gpu.launched.keys() >= {"expert_gate_up", "expert_down", "linear8_many"}
-
-
 @torch.inference_mode()
-def test_a_replayed_graph_sees_new_inputs_and_old_numbers(gpu: PretendedGpu) -> None:
-    """The pretended GPU itself: what a function computed on the host stays as it was in the capture."""
+def test_a_replayed_graph_sees_new_inputs_and_old_numbers(gpu: FakeGpu) -> None:
+    """The fake GPU itself: what a function computed on the host stays as it was in the capture."""
     hidden = {"number": 1.0}
     weight = torch.tensor([2.0, 3.0], device="cuda:0")
     graphs = Graphs(
@@ -174,7 +169,7 @@ def test_a_replayed_graph_sees_new_inputs_and_old_numbers(gpu: PretendedGpu) -> 
     ],
     ids=["mask", "item", "branch", "nonzero", "upload", "download", "two devices"],
 )
-def test_a_capture_refuses_what_waits_for_the_host(gpu: PretendedGpu, function: object, fault: str) -> None:
+def test_a_capture_refuses_what_waits_for_the_host(gpu: FakeGpu, function: object, fault: str) -> None:
     """As a real one does: so the engine's step, which is captured above, does nothing of the kind."""
     del gpu
     with pytest.raises(AssertionError, match=fault):

@@ -1,4 +1,4 @@
-"""The measurements' own way through a GPU, on one that is only pretended: a rented one's time is short."""
+"""The measurements' own way through a GPU, on a fake one: a rented one's time is short."""
 
 import dataclasses
 import time
@@ -26,8 +26,8 @@ from bench.gpu.targets import (
     WEIGHTS,
 )
 from engine.serving.decoding import Decoding, Step
+from tests.engine.kernels.cuda_shim.fake_gpu import fake_gpu
 from tests.engine.kernels.cuda_shim.harness import Shim
-from tests.engine.kernels.cuda_shim.pretended import pretended_gpu
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]  # the first run compiles with sanitizers
 
@@ -51,7 +51,7 @@ class Once(WallClock):
 
 
 class OnDevice(torch.Generator):
-    """Numbers for the pretended GPU are drawn by the processor."""
+    """Numbers for the fake GPU are drawn by the processor."""
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]
@@ -69,7 +69,7 @@ def setting(
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 1 << 30)
     monkeypatch.setattr(gpu_kernels, "DRAWS", 1)
     monkeypatch.setattr(gpu_kernels, "MANY_DRAWS", 1)
-    with pretended_gpu(Shim(pytestconfig.cache.mkdir("cuda_shim")), monkeypatch):
+    with fake_gpu(Shim(pytestconfig.cache.mkdir("cuda_shim")), monkeypatch):
         rows = Rows("here", tmp_path / "rows")
         yield Setting(torch.device("cuda:0"), Once(), OnDevice(), SIZES, rows, seed=0)
 
@@ -124,7 +124,7 @@ def test_the_28b_model_sees_and_writes_in_a_captured_graph(
     """Shapes alone: every argument of every kernel fits, and no step waits for the host."""
     assert pytestconfig.cache is not None
     shim, sizes = Shim(pytestconfig.cache.mkdir("cuda_shim")), dataclasses.replace(FULL, streams=(1, 16))
-    with pretended_gpu(shim, monkeypatch, torch.device("meta")) as gpu, torch.inference_mode():
+    with fake_gpu(shim, monkeypatch, torch.device("meta")) as gpu, torch.inference_mode():
         rows = Rows("model", tmp_path / "rows")
         setting = Setting(torch.device("cuda:0"), Once(), OnDevice(), sizes, rows, seed=0)
         network = gpu_model.network_of(setting)

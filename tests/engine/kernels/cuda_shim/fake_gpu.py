@@ -1,5 +1,5 @@
 # ruff: noqa: ANN401 - an operation of torch takes and gives anything
-"""A GPU that is only pretended: torch takes it for one, its memory and its kernels are the processor's.
+"""A fake GPU: torch takes it for one, its memory and its kernels are the processor's.
 
 A tensor on it says "cuda:0" of itself and holds one of the processor, with which torch's own operations are
 done. Ours run in the shim. What a real one would refuse is refused: operations on tensors of two devices, and
@@ -53,7 +53,7 @@ TRANSFERS = {"_to_copy", "to", "copy_", "cpu", "cuda", "lift_fresh"}
 
 
 class OnGpu(Tensor):
-    """A tensor of the pretended GPU; `numbers` holds what is in it."""
+    """A tensor of the fake GPU; `numbers` holds what is in it."""
 
     numbers: Tensor
 
@@ -116,7 +116,7 @@ class OnGpu(Tensor):
         raise AssertionError(f"{func} on {GPU} outside of it")
 
 
-class PretendedGpu(TorchDispatchMode):
+class FakeGpu(TorchDispatchMode):
     """Does the operations of a thread, as long as it is entered there."""
 
     def __init__(self, memory: torch.device) -> None:
@@ -171,10 +171,10 @@ class PretendedGpu(TorchDispatchMode):
             assert not mixed, f"{name} copies between host and GPU within a capture"
 
 
-def _current() -> PretendedGpu:
+def _current() -> FakeGpu:
     """The one that this thread has entered."""
     gpu = _get_current_dispatch_mode()
-    assert isinstance(gpu, PretendedGpu), f"this thread is outside of {GPU}"
+    assert isinstance(gpu, FakeGpu), f"this thread is outside of {GPU}"
     return gpu
 
 
@@ -216,10 +216,10 @@ def _again(func: Any, held: Any, found: Any) -> Callable[[], None]:
     return again
 
 
-class PretendedLauncher(OnShim):
+class FakeLauncher(OnShim):
     """Launches on the tensors that hold the numbers."""
 
-    def __init__(self, shim: Shim, gpu: PretendedGpu) -> None:
+    def __init__(self, shim: Shim, gpu: FakeGpu) -> None:
         super().__init__(shim)
         self.gpu = gpu
 
@@ -242,7 +242,7 @@ class PretendedLauncher(OnShim):
 class Graph:
     """In the place of torch.cuda.CUDAGraph."""
 
-    def __init__(self, gpu: PretendedGpu) -> None:
+    def __init__(self, gpu: FakeGpu) -> None:
         self.gpu, self.operations = gpu, list[Callable[[], None]]()
 
     def replay(self) -> None:
@@ -266,14 +266,12 @@ def _causal_lower_right(queries: int, keys: int) -> CausalBias:
 
 
 @contextmanager
-def pretended_gpu(
-    shim: Shim, monkeypatch: pytest.MonkeyPatch, memory: torch.device = HOST
-) -> Iterator[PretendedGpu]:
+def fake_gpu(shim: Shim, monkeypatch: pytest.MonkeyPatch, memory: torch.device = HOST) -> Iterator[FakeGpu]:
     """Let torch and the engine find a GPU, in this thread and in those of engines.
 
     With "meta" for memory there are shapes alone, and room for everything; nothing can be read back.
     """
-    gpu = PretendedGpu(memory)
+    gpu = FakeGpu(memory)
 
     @contextmanager
     def capture(graph: Graph, pool: object, capture_error_mode: str) -> Iterator[None]:
@@ -296,7 +294,7 @@ def pretended_gpu(
         with gpu.entered():
             run(loop)
 
-    on_gpu = PretendedLauncher(shim, gpu)
+    on_gpu = FakeLauncher(shim, gpu)
     for name, stand_in in {
         "_lazy_init": lambda: None,
         "mem_get_info": lambda _: (MEMORY, MEMORY),
