@@ -12,7 +12,7 @@ from services.teach.evaluation import Outcomes
 from services.teach.taught.artefact import open_artefact
 from services.teach.taught.calibrate import JudgedFolder
 from services.teach.taught.judging import Judged, judge_samples, map_of
-from services.teach.taught.lesson import Sample, read_pixels, samples_of
+from services.teach.taught.lesson import Sample, named_for, read_pixels, samples_of
 from services.teach.taught.recipe_file import find_recipe
 
 AT_ONCE = 32
@@ -51,7 +51,8 @@ def _by_words(
     from worker.verdicts import softmax
 
     names = tuple(each.name for each in recipe.classes)
-    known = [each for each in samples if each.name in names]
+    acceptable = frozenset(each.name for each in recipe.classes if each.acceptable)
+    known, unknown = named_for(samples, names, acceptable)
     golden = GoldenImages(RecipeBook(recipes)).images(recipe)
     outcomes = []
     try:
@@ -66,6 +67,4 @@ def _by_words(
                 progress(len(outcomes), len(known))
     except EngineError as error:
         raise EngineRefused(error.detail, hint=error.hint) from error
-    acceptable = frozenset(each.name for each in recipe.classes if each.acceptable)
-    unknown = tuple(sorted({each.picture.label for each in samples if each.name not in names}))
-    return Judged(Outcomes(names, acceptable, tuple(outcomes)), tuple(known), 0, unknown)
+    return Judged(Outcomes(names, acceptable, tuple(outcomes)), known, 0, unknown)

@@ -169,6 +169,14 @@ def test_groups_come_from_columns_names_and_patterns(tmp_path: Path) -> None:
     assert day_in("12345678901234567890") is None
 
 
+@pytest.mark.parametrize("name", ["hidden", "anomaly-3", "partial", "solid2", "width 12"])
+def test_a_word_that_only_sounds_like_a_part_makes_no_group(tmp_path: Path, name: str) -> None:
+    """`hidden` holds `id`, and is the number of nothing."""
+    (tmp_path / "good").mkdir()
+    shutil.copy(pictures(1)[0], tmp_path / "good" / f"{name}.png")
+    assert read_folder(tmp_path).pictures[0].group is None
+
+
 @pytest.mark.parametrize("pattern", ["(", "lot(x+)"])
 def test_a_useless_group_pattern_is_refused(tmp_path: Path, pattern: str) -> None:
     """No regular expression, and one that matches no name."""

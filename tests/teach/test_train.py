@@ -11,12 +11,15 @@ from services.cli.places import RECIPES, SAMPLES
 from services.infra.intake.recipes import RecipeBook, load_recipe
 from services.teach.calibration import Aims
 from services.teach.data import CheckOptions, checked
+from services.teach.data.check import with_findings
+from services.teach.data.page import check_page
 from services.teach.errors import AimUnreachable, ArtefactInvalid, TeachingError, TooFewPictures
 from services.teach.taught.artefact import Artefact, open_artefact
 from services.teach.taught.calibrate import JudgedFolder, calibrated_recipe, evaluated
 from services.teach.taught.judging import judge_samples
-from services.teach.taught.lesson import samples_of
+from services.teach.taught.lesson import named_for, samples_of
 from services.teach.taught.names import class_name, class_names, wording
+from services.teach.taught.odd import odd_ones
 from services.teach.taught.recipe_file import find_recipe, roll_back, taught_versions
 from services.teach.taught.train import Trained, TrainOptions, train
 
@@ -189,6 +192,34 @@ def test_too_few_good_pictures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "recipes").mkdir()
     with pytest.raises(TooFewPictures, match="3 good pictures"):
         train(tmp_path / "cookies", TrainOptions("cookies", tmp_path / "recipes", "me"))
+
+
+def test_a_defect_among_the_good_is_found(tmp_path: Path) -> None:
+    """A cracked cookie that was filed under good is the oddest, and the page shows it."""
+    (tmp_path / "good").mkdir()
+    for path in sorted((SAMPLES / "cookies" / "train" / "good").iterdir())[:12]:
+        shutil.copy(path, tmp_path / "good")
+    shutil.copy(SAMPLES / "cookies" / "train" / "cracked" / "anomaly-3.jpg", tmp_path / "good" / "hidden.jpg")
+    found = checked(tmp_path, CheckOptions())
+
+    odd = odd_ones(found)
+
+    assert [each.file.name for each in odd if each.file] == ["hidden.jpg"]
+    page = check_page(with_findings(found.report, tmp_path, odd))
+    assert page.count("data:image/jpeg") == 1
+
+
+def test_what_a_recipe_calls_otherwise_is_still_good_or_bad(home: Path, tmp_path: Path) -> None:
+    """OK and broken, for a recipe with good and cracked: its one good and its one bad class."""
+    shutil.copytree(home / "cookies" / "test" / "good", tmp_path / "OK")
+    shutil.copytree(home / "cookies" / "test" / "cracked", tmp_path / "broken")
+    samples = samples_of(checked(tmp_path, CheckOptions()))
+
+    found, unknown = named_for(samples, ("good", "cracked"), {"good"})
+    left, other = named_for(samples, ("good", "cracked", "burnt"), {"good"})
+
+    assert ([each.name for each in found].count("cracked"), len(found), unknown) == (3, 6, ())
+    assert ({each.name for each in left}, other) == ({"good"}, ("broken",))
 
 
 @pytest.mark.parametrize(

@@ -31,16 +31,26 @@ def check(
     unlabelled: Annotated[
         str | None, typer.Option(help="Class of pictures that no label file names; left out without.")
     ] = None,
+    odd: Annotated[
+        bool, typer.Option("--odd", help="Also compare the good pictures with each other.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything found as JSON.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with the pictures to look at.")] = None,
 ) -> None:
     """Recognises the layout, counts, finds copies, and names everything wrong; exit code 1 on an error."""
     from services.cli.progress import counting
-    from services.teach.data import CheckOptions, check_folder
+    from services.teach.data import CheckOptions, checked
+    from services.teach.data.check import with_findings
     from services.teach.data.page import check_page
 
     with counting("looking at pictures") as progress:
-        report = check_folder(folder, CheckOptions(group, unlabelled), progress)
+        found = checked(folder, CheckOptions(group, unlabelled), progress)
+    report = found.report
+    if odd:
+        from services.teach.taught.odd import odd_ones
+
+        with counting("comparing good pictures") as progress:
+            report = with_findings(report, folder, odd_ones(found, progress=progress))
     if html is not None:
         html.write_text(check_page(report), encoding="utf-8")
     if as_json:

@@ -51,6 +51,14 @@ def checked(root: Path, options: CheckOptions, progress: ProgressCallback | None
     return examined(dataset, looks)
 
 
+def with_findings(report: CheckReport, root: Path, findings: Sequence[Finding]) -> CheckReport:
+    """The report with more findings, the worst still first."""
+    added = [_record(each, root) for each in findings]
+    levels = [level.value for level in Level]
+    merged = sorted((*report.findings, *added), key=lambda each: levels.index(each.level))
+    return report.model_copy(update={"findings": tuple(merged)})
+
+
 def examined(dataset: Dataset, looks: Sequence[Look]) -> Checked:
     """The same for pictures that have been looked at."""
     readable = [index for index, look in enumerate(looks) if look.thumbnail is not None]

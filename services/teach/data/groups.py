@@ -9,12 +9,12 @@ from services.teach.data.pictures import Dataset, Picture
 from services.teach.errors import TeachingError
 
 PARTS = (
-    ("part", re.compile(r"(?:part|serial|sn|id)[-_ ]?([A-Za-z0-9]+)", re.IGNORECASE)),
-    ("lot", re.compile(r"(?:lot|batch|charge)[-_ ]?([A-Za-z0-9]+)", re.IGNORECASE)),
+    ("part", re.compile(r"(?<![a-z])(?:part|serial|sn|id)[-_ ]?(\d[a-z0-9]*)", re.IGNORECASE)),
+    ("lot", re.compile(r"(?<![a-z])(?:lot|batch|charge)[-_ ]?(\d[a-z0-9]*)", re.IGNORECASE)),
 )
-"""Words in a file name after which a part or a lot is named."""
+"""Words in a file name after which a part or a lot is numbered."""
 
-CAMERA = re.compile(r"(?:cam(?:era)?|station)[-_ ]?([A-Za-z0-9]+)", re.IGNORECASE)
+CAMERA = re.compile(r"(?<![a-z])(?:cam(?:era)?|station)[-_ ]?(\d[a-z0-9]*)", re.IGNORECASE)
 MOMENT = re.compile(r"(?<!\d)((?:20)?\d{6})[-_T ]?(\d{6})(?!\d)")
 """A date and a time of day: 20261124_101500, or without the century."""
 

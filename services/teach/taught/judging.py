@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.tuning import TaughtPart
 from services.teach.evaluation.outcomes import Outcomes
 from services.teach.taught.artefact import Artefact
-from services.teach.taught.lesson import Sample, read_pixels
+from services.teach.taught.lesson import Sample, named_for, read_pixels
 
 ProgressCallback = Callable[[int, int], None]
 
@@ -38,7 +38,7 @@ def judge_samples(
 ) -> Judged:
     """The outcome of every sample whose class the part knows."""
     part = artefact.part
-    known = [each for each in samples if each.name in part.classes]
+    known, unknown = named_for(samples, part.classes, {part.good})
     outcomes, taught = [], 0
     for number, sample in enumerate(known, start=1):
         index = artefact.held_out_of(sample.digest)
@@ -52,9 +52,8 @@ def judge_samples(
         outcomes.append(sample.outcome(probabilities, anomaly, root))
         if progress is not None:
             progress(number, len(known))
-    unknown = tuple(sorted({each.picture.label for each in samples if each.name not in part.classes}))
     judged = Outcomes(part.classes, frozenset({part.good}), tuple(outcomes))
-    return Judged(judged, tuple(known), taught, unknown)
+    return Judged(judged, known, taught, unknown)
 
 
 def out_of_fold(part: TaughtPart, samples: Sequence[Sample], root: Path) -> Outcomes:

@@ -1,7 +1,7 @@
 """The pictures of a checked folder as the engine is taught with them, and those held back for the test."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -95,6 +95,27 @@ def samples_of(checked: Checked) -> tuple[Sample, ...]:
     pictures, looks = checked.dataset.pictures, checked.looks
     names = class_names(each.label for each in pictures)
     return tuple(Sample(each, look, names[each.label]) for each, look in zip(pictures, looks, strict=True))
+
+
+def named_for(
+    samples: Sequence[Sample], classes: Sequence[str], acceptable: Collection[str]
+) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+    """The samples under the classes of a recipe, and the labels that it has no class for.
+
+    A label that means good is the recipe's one acceptable class, whatever either calls it; any other label is
+    its one defect class, where it has only one.
+    """
+    bad = [name for name in classes if name not in acceptable]
+    found, unknown = [], set()
+    for sample in samples:
+        kind = list(acceptable) if is_good(sample.picture.label) else bad
+        if sample.name in classes:
+            found.append(sample)
+        elif len(kind) == 1:
+            found.append(replace(sample, name=kind[0]))
+        else:
+            unknown.add(sample.picture.label)
+    return tuple(found), tuple(sorted(unknown))
 
 
 def _good_class(samples: Sequence[Sample], folder: str) -> str:
