@@ -43,6 +43,8 @@ SCRIPTS = (
     Script("gpu.predicted.resources"),
     Script("starter.fresh_surfaces"),
     Script("two_bit.code"),
+    Script("own_part.folder"),
+    Script("own_part.bounds", needs=PICTURES),
     Script("pipeline.end_to_end", writes="end_to_end"),
     Script("pipeline.soak", writes="soak"),
     Script("serving.verdicts", writes="serving.json"),

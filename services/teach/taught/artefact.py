@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -61,7 +62,7 @@ def save_artefact(
     home.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=home, prefix=".new-"))
     try:
-        digest = save_part(part, scratch)
+        digest = save_part(_without_time(part), scratch)
         listed = [
             TaughtPicture(
                 digest=each.digest, name=each.name, group=each.picture.group, file=_shown(each, root)
@@ -92,6 +93,11 @@ def open_artefact(recipes: Path, recipe: Recipe) -> Artefact:
     if found.digest != recipe.taught.digest:
         raise _wrong(folder, f"holds {found.digest[:12]}, the recipe names {recipe.taught.digest[:12]}")
     return found
+
+
+def _without_time(part: TaughtPart) -> TaughtPart:
+    """The part without how long it took: the same pictures and seed have the same digest."""
+    return replace(part, provenance=replace(part.provenance, seconds=0.0))
 
 
 def _shown(sample: Sample, root: Path) -> str:

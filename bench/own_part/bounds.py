@@ -1,0 +1,74 @@
+"""Whether a calibrated escape bound holds on real scores: calibrate on some parts, count on all the others.
+
+    python -m bench.own_part.bounds FOLDER
+
+FOLDER is one of labelled pictures, in a layout that `lynceus data check` reads. A part is taught with a third of it; the rest is
+judged once, and then split 200 times into calibration parts and parts to count on. A calibration fails when the share of
+escapes among the latter is above the aim. The parts to count on are few, so their share strays by chance alone: the
+share of failures that is expected of a rate just at the aim is printed beside, and that of rates below it is lower.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from bench.host import print_host
+from engine import tuning
+from services.teach.calibration.thresholds import accept_threshold
+from services.teach.data import CheckOptions, checked
+from services.teach.taught.lesson import lesson_of, samples_of
+
+RESAMPLINGS = 200
+AIMS = (0.2, 0.1, 0.05)
+CONFIDENCE = 0.95
+
+
+def judged(folder: Path) -> np.ndarray:
+    """The defect probability of every bad part that was not taught."""
+    found = checked(folder, CheckOptions())
+    good = lesson_of(found).good
+    samples = samples_of(found)
+    order = np.random.default_rng(0).permutation(len(samples))
+    taught = [samples[index] for index in order[: len(order) // 3]]
+    rest = [samples[index] for index in order[len(order) // 3 :]]
+    groups = {each.picture.group for each in taught}
+    part = tuning.teach([each.labelled() for each in taught], tuning.TeachOptions(good=good))
+    bad = [each for each in rest if each.name != good and each.picture.group not in groups]
+    return np.array([1 - part.judge(each.labelled().pixels()).probabilities[good] for each in bad])
+
+
+def failures(scores: np.ndarray, aim: float) -> tuple[int, int, float]:
+    """Calibrations that gave a threshold, those whose other parts escaped more, and the mean share that did."""
+    random, given, failed, shares = np.random.default_rng(1), 0, 0, []
+    for _ in range(RESAMPLINGS):
+        order = random.permutation(len(scores))
+        half = len(order) // 2
+        found = accept_threshold(scores[order[:half]], aim, CONFIDENCE)
+        if found is not None:
+            share = float((scores[order[half:]] < found).mean())
+            given, failed = given + 1, failed + (share > aim)
+            shares.append(share)
+    return given, failed, float(np.mean(shares)) if shares else 0.0
+
+
+def main() -> None:
+    """Prints one line an aim."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    print_host()
+    scores = judged(folder)
+    print(
+        f"{len(scores)} bad parts that were not taught, half of them to calibrate with, {RESAMPLINGS} times"
+    )
+    for aim in AIMS:
+        given, failed, share = failures(scores, aim)
+        if given:
+            print(f"at most {aim:.0%}: {failed} of {given} above it; {share:.2%} escaped on average")
+        else:
+            print(f"at most {aim:.0%}: refused, {len(scores) // 2} bad parts do not carry it")
+
+
+if __name__ == "__main__":
+    main()
