@@ -2,10 +2,10 @@
 
     python -m bench.own_part.bounds FOLDER
 
-FOLDER is one of labelled pictures, in a layout that `lynceus data check` reads. A part is taught with a third of it; the rest is
-judged once, and then split 200 times into calibration parts and parts to count on. A calibration fails when the share of
-escapes among the latter is above the aim. The parts to count on are few, so their share strays by chance alone: the
-share of failures that is expected of a rate just at the aim is printed beside, and that of rates below it is lower.
+FOLDER is one of labelled pictures, in a layout that `lynceus data check` reads. A part is taught with a third of
+it; the rest is judged once, and then split 200 times into parts to calibrate with and parts to count on. A
+calibration fails when the share of escapes among the latter is above the aim. They are few, so that their share
+strays by chance above a true rate that is below: this count of failures is an upper one.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def judged(folder: Path) -> np.ndarray:
 
 
 def failures(scores: np.ndarray, aim: float) -> tuple[int, int, float]:
-    """Calibrations that gave a threshold, those whose other parts escaped more, and the mean share that did."""
+    """Calibrations that gave a threshold, those whose other parts escaped more, and the mean share."""
     random, given, failed, shares = np.random.default_rng(1), 0, 0, []
     for _ in range(RESAMPLINGS):
         order = random.permutation(len(scores))

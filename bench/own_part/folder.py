@@ -2,7 +2,7 @@
 
     python -m bench.own_part.folder [--pictures 50000]
 
-The pictures are crops of the samples, 200 x 200, each a JPEG of its own; they are written to a temporary folder first.
+The pictures are crops of the samples, 200 x 200, each a JPEG of its own, written to a temporary folder first.
 """
 
 import argparse
