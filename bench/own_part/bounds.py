@@ -2,10 +2,10 @@
 
     python -m bench.own_part.bounds FOLDER
 
-FOLDER is one of labelled pictures, in a layout that `lynceus data check` reads. A part is taught with a third of
-it; the rest is judged once, and then split 200 times into parts to calibrate with and parts to count on. A
-calibration fails when the share of escapes among the latter is above the aim. They are few, so that their share
-strays by chance above a true rate that is below: this count of failures is an upper one.
+FOLDER is one of labelled pictures, in a layout that `lynceus data check` reads. A part is taught with a
+third of it; the rest is judged once, and then split 200 times into parts to calibrate with and parts to count
+on. A calibration fails when the share of escapes among the latter is above the aim. They are few, so that
+their share strays by chance above a true rate that is below: this count of failures is an upper one.
 """
 
 import argparse
