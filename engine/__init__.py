@@ -39,16 +39,19 @@ from engine.serving.requests import (
 
 if TYPE_CHECKING:
     from engine.tuning import (
+        ANOMALY,
         LabelledPicture,
         Opinion,
         TaughtPart,
         TeachOptions,
+        digest_of,
         load_part,
         save_part,
         teach,
     )
 
 __all__ = [
+    "ANOMALY",
     "CacheCorrupt",
     "Capacity",
     "CheckpointInvalid",
@@ -80,13 +83,24 @@ __all__ = [
     "TeachOptions",
     "TeachingInvalid",
     "Timings",
+    "digest_of",
     "load_part",
     "resolve_device",
     "save_part",
     "teach",
 ]
 
-_TUNING = {"LabelledPicture", "Opinion", "TaughtPart", "TeachOptions", "load_part", "save_part", "teach"}
+_TUNING = {
+    "ANOMALY",
+    "LabelledPicture",
+    "Opinion",
+    "TaughtPart",
+    "TeachOptions",
+    "digest_of",
+    "load_part",
+    "save_part",
+    "teach",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module holds

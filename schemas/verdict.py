@@ -3,9 +3,10 @@
 from enum import StrEnum
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Base64Bytes, Field, model_validator
 
 from schemas.base import Digest, Identifier, Message, Timestamp
+from schemas.evidence import Standing
 from schemas.frame import FrameRef
 from schemas.identity import PartIdentity
 from schemas.problem import Problem
@@ -59,6 +60,26 @@ class Versions(Message):
     """
 
 
+class Box(Message):
+    """A rectangle in pixels of the frame, origin at the top left."""
+
+    x: int = Field(ge=0)
+    y: int = Field(ge=0)
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+
+
+class AnomalyMap(Message):
+    """How odd each place of the looked-at rectangle is, beside good parts."""
+
+    area: Box
+    """The rectangle of the frame that was looked at, which the map covers."""
+    png: Base64Bytes
+    """A small grey PNG, 0 as usual to 255 odd."""
+    hottest: Box | None = None
+    """The region around the oddest place; None where nothing is odd."""
+
+
 class Verdict(Message):
     """The one decision on a part.
 
@@ -79,6 +100,12 @@ class Verdict(Message):
     """One per class of the recipe, in recipe order."""
     problem: Problem | None = None
     """Why the part was NOT_INSPECTED."""
+    standing: Standing | None = None
+    """How far the recipe was to be trusted when it judged; None in records of before there were standings."""
+    remarks: tuple[str, ...] = ()
+    """Why the decision is another than the thresholds alone would give."""
+    anomaly_map: AnomalyMap | None = None
+    """Where the part looks odd; None where the language model judged alone."""
     versions: Versions
     processing_times: ProcessingTimes
     creation_time: Timestamp

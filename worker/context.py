@@ -21,6 +21,7 @@ from services.infra.stores.ledger import Ledger
 from services.infra.stores.wake_up import WakeUp
 from worker.leases import Leases
 from worker.pixels import GoldenImages
+from worker.taught import TaughtParts
 
 LOOK_SECONDS = 0.02
 """How often the queues are looked at while the engine is busy and ends nothing."""
@@ -41,6 +42,7 @@ class WorkerContext:
     frames: FrameStore
     recipes: RecipeBook
     golden: GoldenImages
+    taught: TaughtParts
     wake_up: WakeUp
     engine: Engine
     leases: Leases

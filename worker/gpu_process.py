@@ -24,6 +24,7 @@ from worker.context import WorkerContext
 from worker.leases import Leases
 from worker.pixels import GoldenImages
 from worker.submit import refuse_body
+from worker.taught import TaughtParts
 from worker.watchdog import look
 from worker.work_loop import WorkLoop
 
@@ -120,6 +121,7 @@ def _context(engine: Engine, settings: WorkerSettings, name: str) -> WorkerConte
         frames=FrameStore(settings.frames_url),
         recipes=recipes,
         golden=GoldenImages(recipes),
+        taught=TaughtParts(recipes),
         wake_up=WakeUp(settings.ledger_url),
         engine=engine,
         leases=Leases(ledger.jobs, name, settings.lease_ms),

@@ -9,9 +9,10 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from engine import Image, Priority, Scores
+from engine import Image, Opinion, Priority, Scores
 from schemas.job import InspectionJob
 from schemas.recipe import Recipe
+from schemas.verdict import AnomalyMap
 from services.infra.process.errors import FrameUnfit, LynceusError, PartTooLate, UnknownRecipe
 from services.infra.process.names import Queue
 from services.infra.stores.ledger import AlreadyCommitted, Committed, Decided
@@ -19,13 +20,21 @@ from worker.context import WorkerContext
 from worker.prompts import choices, inspect_prompt
 from worker.queue_runner import Delivery, Request, Work
 from worker.refusals import Fate, fate_of
-from worker.verdicts import NOT_INSPECTED, diagnosis_of, judge, verdict_on
+from worker.taught import anomaly_map_of
+from worker.verdicts import (
+    NOT_INSPECTED,
+    Judgement,
+    diagnosis_of,
+    judge,
+    judge_opinion,
+    verdict_on,
+)
 
 log = structlog.get_logger()
 
 
-class Inspection(Work[InspectionJob, Scores, Decided]):
-    """Scores the recipe's classes; no verdict is given after the part's deadline."""
+class Inspection(Work[InspectionJob, Scores | Opinion, Decided]):
+    """Asks what the recipe was taught, or else the language model; no verdict after the part's deadline."""
 
     queue = Queue.INSPECT
     job_type = InspectionJob
@@ -53,8 +62,10 @@ class Inspection(Work[InspectionJob, Scores, Decided]):
         recipe: Recipe,
         golden: Sequence[Image],
         frame: NDArray[np.uint8],
-    ) -> Future[Scores]:
+    ) -> Future[Scores] | Future[Opinion]:
         """See Work.ask."""
+        if recipe.taught is not None:
+            return self._context.taught.ask(recipe, frame)
         return self._context.engine.score(
             inspect_prompt(recipe, golden, frame),
             choices(recipe),
@@ -62,13 +73,13 @@ class Inspection(Work[InspectionJob, Scores, Decided]):
             deadline=time.monotonic() + _remaining_seconds(delivery.job),
         )
 
-    def result(self, request: Request[InspectionJob, Scores], answer: Scores) -> Decided:
+    def result(self, request: Request[InspectionJob, Scores | Opinion], answer: Scores | Opinion) -> Decided:
         """See Work.result."""
         delivery, job = request.delivery, request.delivery.job
-        judgement = judge(answer.log_probabilities, request.recipe)
+        judgement, seen = self._judged(answer, job, request.recipe)
         _remaining_seconds(job)
         versions = self._context.versions(request.recipe)
-        verdict = verdict_on(job, judgement, versions, delivery.watch.times())
+        verdict = verdict_on(job, judgement, versions, delivery.watch.times(), anomaly_map=seen)
         return Decided(delivery.entry, verdict, diagnosis_of(job, verdict, request.recipe))
 
     def commit(
@@ -89,10 +100,17 @@ class Inspection(Work[InspectionJob, Scores, Decided]):
         context, job = self._context, delivery.job
         problem = error.problem(instance=f"/v1/inspections/{job.result_id}")
         versions = context.versions(self._recipe_if_loaded(job))
-        verdict = verdict_on(job, NOT_INSPECTED, versions, delivery.watch.times(), problem)
+        verdict = verdict_on(job, NOT_INSPECTED, versions, delivery.watch.times(), problem=problem)
         if fate_of(error) is Fate.CONCLUDED:
             return self.commit([(delivery, Decided(delivery.entry, verdict, None))])[0]
         return context.ledger.jobs.dead_letter(delivery.entry, problem, verdict)
+
+    def _judged(
+        self, answer: Scores | Opinion, job: InspectionJob, recipe: Recipe
+    ) -> tuple[Judgement, AnomalyMap | None]:
+        if isinstance(answer, Scores):
+            return judge(answer.log_probabilities, recipe), None
+        return judge_opinion(answer, recipe), anomaly_map_of(answer, job, recipe)
 
     def _recipe_if_loaded(self, job: InspectionJob) -> Recipe | None:
         try:

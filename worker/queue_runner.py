@@ -74,7 +74,7 @@ class Work(ABC, Generic[Job, Answer, Result]):
     @abstractmethod
     def ask(
         self, delivery: Delivery[Job], recipe: Recipe, golden: Sequence[Image], frame: NDArray[np.uint8]
-    ) -> Future[Answer]:
+    ) -> "Future[Any]":
         """Hands the question about a frame, RGB uint8 [H, W, 3], to the engine."""
 
     @abstractmethod

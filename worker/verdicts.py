@@ -1,15 +1,20 @@
-"""From log-probabilities to a verdict: temperature softmax, the recipe's two thresholds, the record."""
+"""From scores or a taught opinion to a verdict: probabilities, two thresholds, the recipe's standing."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from engine import ANOMALY, Opinion
+from schemas.evidence import Standing
 from schemas.job import DiagnosisJob, InspectionJob
 from schemas.problem import Problem
 from schemas.recipe import Recipe, Thresholds
-from schemas.verdict import ClassScore, Decision, ProcessingTimes, Verdict, Versions
-from services.infra.process.errors import EngineFailed
+from schemas.verdict import AnomalyMap, ClassScore, Decision, ProcessingTimes, Verdict, Versions
+from services.infra.process.errors import EngineFailed, FrameUnfit
+
+MOST_DISAGREEMENT = 0.9
+"""Apart by this much, two opinions on one part are not to be believed when together they accept it."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,9 @@ class Judgement:
     defect_class: str | None = None
     defect_probability: float | None = None
     scores: tuple[ClassScore, ...] = ()
+    standing: Standing | None = None
+    remarks: tuple[str, ...] = ()
+    likeliest_defect: str | None = None
 
 
 NOT_INSPECTED = Judgement(Decision.NOT_INSPECTED)
@@ -60,17 +68,67 @@ def judge(log_probabilities: Sequence[float], recipe: Recipe) -> Judgement:
     Raises EngineFailed when the numbers are not log-probabilities.
     """
     probabilities = softmax(log_probabilities, recipe.thresholds.temperature)
+    return held(_by_thresholds(probabilities, recipe), recipe.standing)
+
+
+def judge_opinion(opinion: Opinion, recipe: Recipe) -> Judgement:
+    """The judgement on one part from the opinion of what the recipe was taught.
+
+    Raises FrameUnfit where the opinion is that the picture cannot be judged.
+    """
+    if opinion.not_judged is not None:
+        raise FrameUnfit(
+            opinion.not_judged, hint="look at the camera, its light, and which part lies before it"
+        )
+    judgement = held(_by_thresholds(_of_opinion(opinion, recipe), recipe), recipe.standing)
+    if judgement.decision is Decision.ACCEPT and opinion.disagreement >= MOST_DISAGREEMENT:
+        return _reviewed(judgement, f"the opinions on this part differ by {opinion.disagreement:.2f}")
+    return judgement
+
+
+def held(judgement: Judgement, standing: Standing) -> Judgement:
+    """The judgement as far as the recipe's standing lets it pass.
+
+    What was not measured decides nothing: an untaught recipe gives REVIEW, and one whose escape rate has no
+    bound accepts nothing.
+    """
+    if standing is Standing.UNTAUGHT:
+        return _reviewed(judgement, "the recipe is untaught: nothing was measured on this part")
+    if judgement.decision is Decision.ACCEPT and not standing.may_accept:
+        return _reviewed(judgement, "the recipe is learning: its escape rate has no useful bound yet")
+    return judgement
+
+
+def _reviewed(judgement: Judgement, remark: str) -> Judgement:
+    likeliest = judgement.likeliest_defect
+    return replace(
+        judgement, decision=Decision.REVIEW, defect_class=likeliest, remarks=(*judgement.remarks, remark)
+    )
+
+
+def _of_opinion(opinion: Opinion, recipe: Recipe) -> tuple[float, ...]:
+    """Probabilities in the recipe's order; of an anomaly without a name each defect has its share."""
+    said = opinion.probabilities
+    defects = [klass.name for klass in recipe.classes if not klass.acceptable]
+    shared = said.get(ANOMALY, 0.0) / len(defects)
+    shares = {name: shared for name in defects if ANOMALY in said}
+    return tuple(said.get(klass.name, 0.0) + shares.get(klass.name, 0.0) for klass in recipe.classes)
+
+
+def _by_thresholds(probabilities: Sequence[float], recipe: Recipe) -> Judgement:
     scored = tuple(zip(recipe.classes, probabilities, strict=True))
     defects = [(probability, klass.name) for klass, probability in scored if not klass.acceptable]
     # A sum of shares of one may come out a rounding error above one, which the schema refuses.
     defect_probability = min(1.0, math.fsum(probability for probability, _ in defects))
     decision = decide(defect_probability, recipe.thresholds)
-    likeliest = max(defects, key=lambda defect: defect[0])[1] if defects else None
+    likeliest = max(defects, key=lambda defect: defect[0])[1]
     return Judgement(
         decision=decision,
         defect_class=None if decision is Decision.ACCEPT else likeliest,
         defect_probability=defect_probability,
         scores=tuple(ClassScore(name=klass.name, probability=value) for klass, value in scored),
+        standing=recipe.standing,
+        likeliest_defect=likeliest,
     )
 
 
@@ -79,7 +137,9 @@ def verdict_on(
     judgement: Judgement,
     versions: Versions,
     times: ProcessingTimes,
+    *,
     problem: Problem | None = None,
+    anomaly_map: AnomalyMap | None = None,
 ) -> Verdict:
     """The verdict that ends the inspection of a part; `problem` is the reason of a NOT_INSPECTED one."""
     return Verdict(
@@ -92,6 +152,9 @@ def verdict_on(
         defect_probability=judgement.defect_probability,
         scores=judgement.scores,
         problem=problem,
+        standing=judgement.standing,
+        remarks=judgement.remarks,
+        anomaly_map=anomaly_map,
         versions=versions,
         processing_times=times,
         creation_time=datetime.now(UTC),

@@ -46,7 +46,8 @@ def _by_words(
 ) -> Judged:
     """The same prompt, scores and temperature as a worker's verdict."""
     from engine import Engine, EngineConfig, EngineError
-    from worker.pixels import GoldenImages, apply_regions
+    from services.infra.intake.regions import apply_regions
+    from worker.pixels import GoldenImages
     from worker.prompts import choices, inspect_prompt
     from worker.verdicts import softmax
 

@@ -24,6 +24,7 @@ from worker.context import WorkerContext
 from worker.leases import Leases
 from worker.pixels import GoldenImages
 from worker.result_writer import ResultWriter
+from worker.taught import TaughtParts
 from worker.work_loop import WorkLoop
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +91,7 @@ class Line:
             frames=self.frames,
             recipes=self.recipes,
             golden=GoldenImages(self.recipes),
+            taught=TaughtParts(self.recipes),
             wake_up=self.wake_up,
             engine=self.engine,
             leases=Leases(self.ledger.jobs, consumer, 30_000),

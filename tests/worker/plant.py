@@ -28,6 +28,7 @@ from tests.worker.fake_engine import FakeEngine, Trait, painted
 from worker.context import WorkerContext
 from worker.leases import Leases
 from worker.pixels import GoldenImages
+from worker.taught import TaughtParts
 from worker.work_loop import WorkLoop
 
 GOOD, SCRATCH, DENT = 0, 1, 2
@@ -43,6 +44,20 @@ classes:
   - {name: dent, wording: dent, severity: major}
 thresholds: {accept_below: 0.35, reject_from: 0.65}
 deadline_ms: 5000
+evidence:
+  measured_at: 2026-11-01T08:00:00Z
+  by: the tests
+  scores: held-out
+  data_digest: "0000000000000000000000000000000000000000000000000000000000000000"
+  accept_below: 0.35
+  reject_from: 0.65
+  good_parts: 400
+  bad_parts: 400
+  overkills: 0
+  escapes: 0
+  overkill_bound: 0.01
+  escape_bound: 0.01
+  review_share: 0.0
 """
 
 
@@ -92,6 +107,7 @@ class Plant:
             frames=self.frames,
             recipes=self.recipes,
             golden=GoldenImages(self.recipes),
+            taught=TaughtParts(self.recipes),
             wake_up=self.wake_up,
             engine=cast(Engine, self.engine),
             leases=Leases(self.ledger.jobs, consumer, self.lease_ms),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from engine import Image, Priority, Scores
+from engine import Image, Opinion, Priority, Scores
 from schemas.job import InspectionJob
 from schemas.verdict import Decision
 from services.infra.intake import images
@@ -20,7 +20,7 @@ from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
 from worker.inspection import Inspection
 from worker.queue_runner import QueueRunner
 
-Parts = QueueRunner[InspectionJob, Scores, Decided]
+Parts = QueueRunner[InspectionJob, Scores | Opinion, Decided]
 
 
 def parts_of(plant: Plant, consumer: str = "worker-1") -> Parts:

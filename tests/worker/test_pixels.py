@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from schemas.recipe import Region, Regions
-from worker.pixels import GREY, apply_regions
+from services.infra.intake.regions import GREY, apply_regions
 
 Pixels = NDArray[np.uint8]
 

@@ -1,11 +1,13 @@
 """The laws of the decision: scores are a distribution, temperature keeps order, thresholds are exact."""
 
 import math
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.evidence import Evidence
 from schemas.recipe import DefectClass, Recipe, Thresholds
 from schemas.verdict import Decision
 from services.infra.process.errors import EngineFailed
@@ -16,8 +18,24 @@ temperatures = st.floats(0.05, 10.0)
 
 
 def recipe_of(accept_below: float = 0.35, reject_from: float = 0.65, temperature: float = 1.0) -> Recipe:
-    """A recipe of one acceptable class and two defects."""
+    """A recipe of one acceptable class and two defects, measured at its thresholds."""
+    measured = Evidence(
+        measured_at=datetime(2026, 11, 1, tzinfo=UTC),
+        by="the tests",
+        scores="held-out",
+        data_digest="0" * 64,
+        accept_below=accept_below,
+        reject_from=reject_from,
+        good_parts=400,
+        bad_parts=400,
+        overkills=0,
+        escapes=0,
+        overkill_bound=0.01,
+        escape_bound=0.01,
+        review_share=0.0,
+    )
     return Recipe(
+        evidence=measured,
         recipe_id="surface",
         version=1,
         station_id="station-surface",

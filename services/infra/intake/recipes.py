@@ -44,6 +44,11 @@ class RecipeBook:
         self._recipes = _load_all(directory)
 
     @property
+    def directory(self) -> Path:
+        """The folder of the recipes and of what they name."""
+        return self._directory
+
+    @property
     def recipes(self) -> tuple[Recipe, ...]:
         """All recipes, by name."""
         return tuple(self._recipes[name] for name in sorted(self._recipes))
