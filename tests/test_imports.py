@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.teach": ("services.teach", "services.infra", "schemas", "engine"),
     "worker": ("worker", "services.infra", "schemas", "engine"),
     "services.cli": ("services", "worker", "engine", "schemas"),
-    "starter": ("starter", "engine", "schemas"),
+    "starter": ("starter", "worker", "services.teach", "services.infra", "engine", "schemas"),
 }
 """Which of our packages each package may import. The command line may import everything but tests and bench,
 and nothing of the product imports it."""
