@@ -13,6 +13,15 @@ from services.infra.local_redis.server import RedisServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
+BESIDE_THE_PRODUCT = (
+    "tests/bench/",
+    "tests/starter/",
+    "tests/engine/compression/",
+    "tests/engine/kernels/test_cuda_",
+    "tests/engine/kernels/test_nvrtc_",
+)
+"""What tests a tool beside the product, or compiles and emulates CUDA: left to `make test-all`."""
+
 T = TypeVar("T")
 
 # A failing example must come back when the command is repeated; a slow machine is not a defect.
@@ -32,6 +41,14 @@ class FreshRedis(Protocol):
 
     def __call__(self, *, maxmemory: str | None = None, appendonly: bool = True) -> RedisServer:
         """A started server that the test may kill, restart and fill; stopped after the test."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what stands beside the product, before `-m` chooses."""
+    for item in items:
+        if item.path.relative_to(ROOT).as_posix().startswith(BESIDE_THE_PRODUCT):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

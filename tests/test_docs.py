@@ -95,6 +95,18 @@ def test_the_settings_page_lists_exactly_the_settings() -> None:
     assert settings_variables() == set(listed)
 
 
+def test_every_broad_except_is_named_where_contributors_look() -> None:
+    """CONTRIBUTING.md lists the files that hold `except Exception`, and no other."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = page.split("- `except Exception` stands", 1)[1].split("`tests/test_docs.py`", 1)[0]
+    holding = [
+        str(path)
+        for path in python_files(*PACKAGES)
+        if re.search(r"except Exception\b", (ROOT / path).read_text(encoding="utf-8"))
+    ]
+    assert sorted(named_files(named)) == holding
+
+
 @cache
 def text_files() -> list[tuple[Path, str]]:
     """Every tracked file that is UTF-8 text."""
