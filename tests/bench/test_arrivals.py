@@ -42,13 +42,6 @@ def test_arrivals_are_fixed_by_their_seed_and_scale_with_the_rate(count: int, ra
     assert moments / 2 == pytest.approx(arrivals(count, 2 * rate, seed))
 
 
-def test_gaps_between_arrivals_are_exponential() -> None:
-    """Mean and standard deviation of the gaps are both one over the rate, as a Poisson process has them."""
-    gaps = np.diff(arrivals(20_000, rate=5.0, seed=1))
-    assert gaps.mean() == pytest.approx(0.2, rel=0.05)
-    assert gaps.std() == pytest.approx(0.2, rel=0.05)
-
-
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=300))
 def test_a_percentile_is_a_measured_latency_that_its_share_does_not_exceed(latencies: list[float]) -> None:
     """At least the share lies at or below it, and less than the share lies below it."""
@@ -75,13 +68,6 @@ def test_the_wait_behind_a_caller_that_was_held_up_counts() -> None:
         return answer
 
     assert (offer(ask, range(3), np.zeros(3)) >= 0.02 * np.array([1, 2, 3])).all()
-
-
-def test_requests_are_not_asked_before_their_moment() -> None:
-    """A planned moment is waited for."""
-    start = time.monotonic()
-    offer(OneAtATime(0.0), range(2), np.array([0.0, 0.05]))
-    assert time.monotonic() - start >= 0.05
 
 
 def test_a_failed_request_fails_the_measurement() -> None:

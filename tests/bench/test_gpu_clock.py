@@ -1,13 +1,9 @@
 """The clocks of the measurements, the GPU's on a device that is only simulated."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 
-from bench.gpu.clock import CYCLES, WARM_UP, EventClock, clock_of
-
-Call = Callable[[int], None]
+from bench.gpu.clock import CYCLES, WARM_UP, EventClock
 
 
 class Simulated:
@@ -89,15 +85,3 @@ def test_work_that_waits_for_the_device_is_not_taken_for_computing(simulated: Si
 
     with pytest.raises(RuntimeError, match="waits for the device"):
         EventClock().busy(work, 1)
-
-
-def test_the_processor_is_timed_by_the_clock_on_the_wall() -> None:
-    """As many times as asked for, after a few that do not count."""
-    calls: list[int] = []
-    clock = clock_of(torch.device("cpu"))
-
-    clock.spread(calls.append, 2)
-    clock.busy(calls.append, 1, before=lambda number: calls.append(-number))
-
-    assert clock.name == "wall clock"
-    assert calls == [0, 1, 2, 3, 4, *(0, 0, -1, 1, -2, 2), *(0, 0)]

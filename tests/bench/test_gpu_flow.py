@@ -1,6 +1,5 @@
 """The measurements on a GPU as a program, tried on the processor at a tiny size."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from bench.gpu.clock import WallClock
 from bench.gpu.correctness import TOKENS, parts
 from bench.gpu.kernels import decoded
 from bench.gpu.network import TINY, random_network, weight_bytes
-from bench.gpu.process import SECTIONS
 from bench.gpu.rows import Rows, read_rows
 from bench.gpu.setting import SMALL, WINDOW_BITS, Setting
 from engine.kernels.cuda.support import Fault
@@ -35,17 +33,6 @@ def test_without_a_gpu_it_says_why_and_ends(
     assert gpu.main(["--out", str(out)]) == 2
     assert "no GPU to measure: torch sees no GPU (install the driver)" in capsys.readouterr().err
     assert not out.exists()
-
-
-def test_a_section_without_time_is_said_to_be_skipped(tmp_path: Path) -> None:
-    """The limit holds for all together, and what was left out is in the JSON."""
-    out = tmp_path / "gpu.json"
-
-    assert gpu.main(["--device", "cpu", "--tiny", "--minutes", "0", "--out", str(out)]) == 0
-
-    rows = json.loads(out.read_text())["rows"]
-    assert [row["status"] for row in rows] == ["skipped"] * len(SECTIONS)
-    assert rows[0]["note"] == "no time was left"
 
 
 def setting(path: Path) -> Setting:

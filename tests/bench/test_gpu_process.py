@@ -13,13 +13,11 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 
-from bench.gpu import __main__ as gpu
 from bench.gpu import process as gpu_process
-from bench.gpu import section as gpu_section
 from bench.gpu.clock import WallClock
 from bench.gpu.process import Ended, Section, Trial, last_begun, measured, run
-from bench.gpu.rows import Row, Rows, Status, read_rows
-from bench.gpu.section import LOST, NO_TIME, measure
+from bench.gpu.rows import Rows, Status, read_rows
+from bench.gpu.section import LOST, measure
 from bench.gpu.setting import SMALL, Part, Setting
 from bench.gpu.targets import GEMV_BANDWIDTH, WEIGHTS, WRONG
 from tests.conftest import WaitUntil
@@ -201,24 +199,6 @@ def test_a_lost_device_is_told_once(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert untold.note.startswith("two: the device answers nothing any more")
 
 
-def test_a_section_that_cannot_begin_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """There is no part behind which to go on."""
-    began = in_turn(monkeypatch, lambda *_: 1)
-
-    (failed,) = measured(trial(tmp_path), SECTION, time.monotonic() + 60)
-
-    assert began == [None]
-    assert (failed.name, failed.status) == ("kernels", Status.FAILED)
-    assert failed.note == "start: exit code 1\nwhat was said"
-
-
-def test_without_time_it_is_said_what_was_left_out(tmp_path: Path) -> None:
-    """No process is started."""
-    assert measured(trial(tmp_path), SECTION, time.monotonic()) == [
-        Row("kernels", "kernels", note=NO_TIME, status=Status.SKIPPED)
-    ]
-
-
 def test_the_sanitizer_watches_the_section_it_is_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """On a GPU, wherever it lies; it tells memory errors by the exit code."""
     monkeypatch.setattr(gpu_process, "sanitizer", lambda: "/opt/it")
@@ -229,46 +209,6 @@ def test_the_sanitizer_watches_the_section_it_is_for(monkeypatch: pytest.MonkeyP
     assert command[:4] == ["/opt/it", "--error-exitcode", "9", sys.executable]
     assert trial(tmp_path).refusal(memcheck) is None
     assert Trial("cpu", tiny=True, seed=1, folder=tmp_path).refusal(memcheck) is not None
-
-
-def test_a_failure_in_one_section_ends_the_program_with_1(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It is counted, the other sections are measured, and the JSON holds both."""
-
-    def only_kernels_fail(_: Trial, section: Section, __: float) -> list[Row]:
-        if section.name == "kernels":
-            return [Row("kernels", "few tokens", note="out of memory", status=Status.FAILED)]
-        return [Row(section.name, WRONG, 0.0, "values")]
-
-    monkeypatch.setattr(gpu, "measured", only_kernels_fail)
-    out = tmp_path / "gpu.json"
-
-    assert gpu.main(["--device", "cpu", "--tiny", "--out", str(out)]) == 1
-
-    assert "1 failed, 0 differ, 0 skipped" in capsys.readouterr().out
-    rows = json.loads(out.read_text())["rows"]
-    assert [row["status"] for row in rows] == ["ok", "failed", "ok", "ok"]
-
-
-def test_sections_share_the_time_and_leave_what_they_do_not_need(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """All together are under 8 minutes, and each may use what those before it left."""
-    given: list[float] = []
-
-    def at_once(_: Trial, __: Section, end: float) -> list[Row]:
-        given.append(end - time.monotonic())
-        return []
-
-    monkeypatch.setattr(gpu, "measured", at_once)
-    gpu.main(["--device", "cpu", "--tiny", "--out", str(tmp_path / "gpu.json")])
-
-    wanted = [section.seconds for section in gpu_process.SECTIONS]
-    assert sum(wanted) <= 8 * 60 - gpu.RESERVE
-    assert given[0] >= wanted[0] - 1
-    assert given[2] > wanted[0] + wanted[1]
-    assert max(given) < 8 * 60
 
 
 def test_parts_for_which_no_time_is_left_are_skipped_by_name(tmp_path: Path) -> None:
@@ -288,14 +228,3 @@ def test_parts_for_which_no_time_is_left_are_skipped_by_name(tmp_path: Path) -> 
     found = [(row.name, row.status) for row in read_rows(tmp_path / "rows")]
     assert found == [("x", "failed"), ("y", "failed"), ("b", "ok"), ("z", "skipped")]
     assert last_begun(begun) == ("b", ["b"])
-
-
-def test_a_process_goes_on_behind_the_part_it_is_told(tmp_path: Path) -> None:
-    """Only what stands behind it is measured."""
-    files = {name: str(tmp_path / name) for name in ("rows", "begun", "compiled")}
-    options = [part for name, path in files.items() for part in (f"--{name}", path)]
-    options += ["--section", "kernels", "--after", "linear4 and linear8", "--device", "cpu", "--tiny"]
-
-    assert gpu_section.main([*options, "--seed", "1", "--seconds", "60"]) == 0
-
-    assert {row.name for row in read_rows(tmp_path / "rows")} == {"encode", "encode, 28B"}
