@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 from pydantic import Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from schemas.base import Message
 from schemas.problem import FieldError
 from services.infra.intake.picture import read_picture
 from services.infra.intake.submission import Accepted, Submission, SubmissionRequest
 from services.infra.process.errors import BadRequest, FrameTooLarge, LynceusError, StoreError
+from services.infra.process.field_errors import field_errors
 from services.infra.process.names import SUBMIT_TASK
 from services.infra.stores.ledger import Ledger
 
@@ -71,7 +71,8 @@ def _refuse(ledger: Ledger, result_id: str, error: LynceusError, payload: str) -
 def accept(message: object, submission: Submission) -> Accepted:
     """Accepts the part as an upload over REST would; the same message again changes nothing.
 
-    Raises BadRequest naming every wrong field, FrameTooLarge, and what read_picture and Submission.accept raise.
+    Raises BadRequest naming every wrong field, FrameTooLarge, and what `read_picture` and `Submission.accept`
+    raise.
     """
     parsed = _parse(message)
     return submission.accept(parsed.request, read_picture(_image(parsed.image)))
@@ -81,23 +82,12 @@ def _parse(message: object) -> SubmitMessage:
     try:
         return SubmitMessage.model_validate(message)
     except ValidationError as error:
-        errors = tuple(_field_error(item) for item in error.errors())
+        errors = field_errors(error, hint="correct or remove this field", whole="message")
         raise BadRequest(
             f"{len(errors)} field(s) of the message are wrong: {', '.join(e.field for e in errors)}",
             hint='send {"request": {result_id, recipe_id, part_id, camera_id, …}, "image": "<base64>"}',
             errors=errors,
         ) from error
-
-
-def _field_error(item: ErrorDetails) -> FieldError:
-    field = ".".join(str(part) for part in item["loc"]) or "message"
-    value = item["input"] if isinstance(item["input"], str | int | float | bool) else None
-    return FieldError(
-        field=field,
-        value=None if value is None else str(value)[:80],
-        detail=item["msg"],
-        hint=f"correct or remove {field}",
-    )
 
 
 def _stated_id(message: object) -> str:

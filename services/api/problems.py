@@ -13,11 +13,11 @@ from starlette.exceptions import HTTPException
 
 from schemas.problem import FieldError, Problem
 from services.infra.process.errors import LynceusError, StoreError
+from services.infra.process.field_errors import field_error
 
 PROBLEM_JSON = "application/problem+json"
 
-LONGEST_VALUE = 200
-"""Characters of a wrong value that are echoed; a caller knows the rest."""
+HINT = "send a value as the detail asks for; docs/openapi.json has the type"
 
 HINTS = {
     "missing": "send this field",
@@ -102,20 +102,8 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 def _field_error(item: Mapping[str, Any]) -> FieldError:
     place, *path = item["loc"]
-    value = item.get("input")
-    return FieldError(
-        field=".".join(map(str, path)) or str(place),
-        value=None if item["type"] == "missing" else _shortened(value),
-        detail=f"{item['msg']} (in the {place})",
-        hint=HINTS.get(item["type"], "send a value as the detail asks for; docs/openapi.json has the type"),
-    )
-
-
-def _shortened(value: object) -> str | None:
-    if value is None:
-        return None
-    text = str(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+    wrong = field_error({**item, "loc": path}, HINT, str(place), HINTS)
+    return wrong.model_copy(update={"detail": f"{wrong.detail} (in the {place})"})
 
 
 def _http(request: Request, error: Exception) -> Response:

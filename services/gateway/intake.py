@@ -7,7 +7,7 @@ import structlog
 from pydantic import ValidationError
 
 from schemas.job import InspectionJob
-from schemas.problem import FieldError, Problem
+from schemas.problem import Problem
 from services.gateway.dead_letters import DeadLetters, RefusedFrame
 from services.gateway.frozen import FrozenGate
 from services.gateway.health import FrameOutcome, Health
@@ -15,6 +15,7 @@ from services.gateway.sources.config import CameraConfig
 from services.gateway.sources.offer import SourceFrame
 from services.infra.intake.submission import Submission, SubmissionRequest
 from services.infra.process.errors import BadRequest, LynceusError, StoreError
+from services.infra.process.field_errors import field_errors
 from services.infra.stores.spool import Spool, Spooled
 
 log = structlog.get_logger(__name__)
@@ -116,14 +117,5 @@ def _outcome(job: InspectionJob, *, is_new: bool) -> FrameOutcome:
 
 def _wrong_identity(frame: SourceFrame, error: ValidationError) -> BadRequest:
     hint = "use letters, digits and . _ : - only, beginning with a letter or digit, at most 128"
-    errors = [
-        FieldError(
-            field=".".join(str(step) for step in item["loc"]),
-            value=str(item["input"])[:200],
-            file=frame.name,
-            detail=item["msg"],
-            hint=hint,
-        )
-        for item in error.errors()
-    ]
+    errors = field_errors(error, hint, "part", frame.name)
     return BadRequest(f"{frame.name} does not name a part", hint=hint, errors=errors)

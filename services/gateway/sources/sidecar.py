@@ -9,9 +9,12 @@ from schemas.base import Identifier, Message
 from schemas.problem import FieldError
 from services.gateway.sources.file_names import readable
 from services.infra.process.errors import BadRequest
+from services.infra.process.field_errors import field_errors
 
 WHOLE = "(whole file)"
 """The field of an error that is of no single field."""
+
+HINT = 'a JSON object with "part_id", "lot_id" and "job_id" only, of letters, digits and . _ : -'
 
 
 class Sidecar(Message):
@@ -49,7 +52,7 @@ def read_sidecar(image: Path) -> Sidecar:
     try:
         return Sidecar.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise _wrong(path, _field_errors(path, error)) from error
+        raise _wrong(path, field_errors(error, HINT, WHOLE, readable(path))) from error
     except OSError as error:
         hint = "put a JSON file there, or nothing"
         unreadable = FieldError(field=WHOLE, file=readable(path), detail=str(error.strerror), hint=hint)
@@ -63,16 +66,3 @@ def _wrong(path: Path, errors: list[FieldError]) -> BadRequest:
         hint=f"correct {name} and move it and its image back",
         errors=errors,
     )
-
-
-def _field_errors(path: Path, error: ValidationError) -> list[FieldError]:
-    return [
-        FieldError(
-            field=".".join(str(part) for part in item["loc"]) or WHOLE,
-            value=str(item["input"])[:200],
-            file=readable(path),
-            detail=item["msg"],
-            hint='a JSON object with "part_id", "lot_id" and "job_id" only, of letters, digits and . _ : -',
-        )
-        for item in error.errors()
-    ]

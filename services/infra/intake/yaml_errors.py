@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from schemas.problem import FieldError
+from services.infra.process.field_errors import dotted, field_error
 
 Location: TypeAlias = tuple[int | str, ...]
 
@@ -40,7 +41,7 @@ def duplicate_keys(path: Path, node: yaml.Node, location: Location = ()) -> Iter
     for step, key, child in _children(node):
         if key is not None and _is_repeated(node, key):
             yield FieldError(
-                field=_dotted((*location, step)),
+                field=dotted((*location, step)),
                 value=_shown(child),
                 file=str(path),
                 line=key.start_mark.line + 1,
@@ -69,25 +70,20 @@ def without_echoes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     return [error for error in errors if not is_echo(error)]
 
 
-def field_error(path: Path, root: yaml.Node, error: ErrorDetails, known: Sequence[str]) -> FieldError:
+def schema_error(path: Path, root: yaml.Node, error: ErrorDetails, known: Sequence[str]) -> FieldError:
     """The error for one value that the model refused; `known` are the field names it might have meant."""
     location, kind = _without_tags(root, error["loc"]), error["type"]
     node, line = _find(root, location)
-    return FieldError(
-        field=_dotted(location),
-        value=None if kind == "missing" else _shown(node),
-        file=str(path),
-        line=line,
-        detail=error["msg"].removeprefix("Value error, "),
-        hint=_hint(location, kind, error, known),
-    )
+    value = None if kind == "missing" else _shown(node)
+    wrong = field_error({**error, "loc": location}, _hint(location, kind, error, known), whole="")
+    return wrong.model_copy(update={"value": value, "file": str(path), "line": line})
 
 
 def value_error(path: Path, root: yaml.Node, location: Location, detail: str, hint: str) -> FieldError:
     """The error for a value that is right in itself but not beside what the file speaks of."""
     node, line = _find(root, location)
     return FieldError(
-        field=_dotted(location), value=_shown(node), file=str(path), line=line, detail=detail, hint=hint
+        field=dotted(location), value=_shown(node), file=str(path), line=line, detail=detail, hint=hint
     )
 
 
@@ -144,7 +140,3 @@ def _find(root: yaml.Node, location: Location) -> tuple[yaml.Node, int]:
 
 def _shown(node: yaml.Node) -> str | None:
     return str(node.value)[:200] if isinstance(node, yaml.ScalarNode) else None
-
-
-def _dotted(location: Location) -> str:
-    return ".".join(str(step) for step in location)

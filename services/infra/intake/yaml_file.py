@@ -50,7 +50,7 @@ def read_message(
     except ValidationError as error:
         known = yaml_errors.field_names(model)
         causes = yaml_errors.without_echoes(error.errors())
-        errors += [yaml_errors.field_error(path, root, item, known) for item in causes]
+        errors += [yaml_errors.schema_error(path, root, item, known) for item in causes]
     if errors:
         raise invalid(kind, sorted(errors, key=lambda item: item.line or 0))
     return message

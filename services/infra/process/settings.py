@@ -2,14 +2,16 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from schemas.problem import FieldError
 from services.infra.process.errors import SettingsInvalid
+from services.infra.process.field_errors import field_error
 from services.infra.process.names import Queue
 
 PREFIX = "LYNCEUS_"
@@ -155,10 +157,10 @@ def load_settings(kind: type[Kind]) -> Kind:
     try:
         settings = kind()
     except ValidationError as error:
-        errors += [_wrong(kind, str(item["loc"][0]), item["msg"]) for item in error.errors()]
+        errors += [_wrong(kind, item) for item in error.errors()]
     except SettingsError as error:
         errors += [
-            _wrong(kind, name, str(error.__cause__))
+            _wrong(kind, {"type": "json_invalid", "loc": (name,), "msg": str(error.__cause__)})
             for name in kind.model_fields
             if f'"{name}"' in str(error)
         ]
@@ -185,14 +187,11 @@ def _unknown(variable: str) -> FieldError:
     )
 
 
-def _wrong(kind: type[CommonSettings], name: str, detail: str) -> FieldError:
+def _wrong(kind: type[CommonSettings], item: Mapping[str, Any]) -> FieldError:
+    name = str(item["loc"][0])
     variable = PREFIX + name.upper()
-    return FieldError(
-        field=variable,
-        value=_shown(variable),
-        detail=detail,
-        hint=str(kind.model_fields[name].description),
-    )
+    known = {**item, "loc": (variable,), "input": _shown(variable)}
+    return field_error(known, str(kind.model_fields[name].description), whole=variable)
 
 
 def _shown(variable: str) -> str | None:

@@ -127,7 +127,7 @@ class JobQueue:
     def commit_verdict(
         self, entry: Entry, verdict: Verdict, diagnosis: DiagnosisJob | None
     ) -> Committed | AlreadyCommitted:
-        """Set the verdict if absent, end the delivery, put it out for storing, queue the diagnosis: one step."""
+        """Set the verdict if absent, end the delivery, put out the result, queue the diagnosis: one step."""
         return self._finish(entry, commit.decided(verdict, diagnosis))
 
     def commit_verdicts(self, decisions: Sequence[Decided]) -> list[Committed | AlreadyCommitted]:
