@@ -5,21 +5,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
-
 ROOT = Path(__file__).resolve().parent.parent
 """The repository."""
 
 
 def host() -> dict[str, str]:
     """Processor, cores, memory, system, Python, commit and command of this run."""
+    import psutil
+
     return {
         "processor": _processor(),
         "cores": str(psutil.cpu_count()),
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": platform.platform(),
         "python": platform.python_version(),
-        "commit": _commit(),
+        "commit": commit(),
         "command": " ".join(sys.argv),
     }
 
@@ -39,7 +39,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit of this checkout, with a mark when files differ from it."""
     asked = subprocess.run(
         ["/usr/bin/env", "git", "describe", "--always", "--dirty"],
         cwd=ROOT,

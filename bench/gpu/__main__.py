@@ -16,7 +16,6 @@ import argparse
 import json
 import platform
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,10 +28,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started as a path, Python looks here alone
 
 from bench.gpu.clock import clock_of
-from bench.gpu.process import ROOT, SECTIONS, Trial, measured
+from bench.gpu.process import SECTIONS, Trial, measured
 from bench.gpu.rows import Row, Status
 from bench.gpu.table import table
 from bench.gpu.targets import WRONG, target_table
+from bench.host import commit
 from engine.kernels.cuda.support import device_fault
 
 NO_GPU = 2
@@ -102,14 +102,12 @@ def _cells(row: Row) -> tuple[str, str, str, str]:
 
 def describe(device: torch.device, seed: int) -> dict[str, str]:
     """The device and the software that the figures belong to."""
-    asked = ["/usr/bin/env", "git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     return {
         "device": _device_name(device),
         "clock": clock_of(device).name,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "commit": commit or "not a checkout",
+        "commit": commit(),
         "command": " ".join(sys.argv),
         "seed": str(seed),
     }

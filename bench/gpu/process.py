@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from bench.gpu.rows import Row, Status, read_rows
 from bench.gpu.section import LOST, NO_TIME
+from bench.host import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SANITIZER = "compute-sanitizer"
 TOOLKITS = "/usr/local/cuda/bin:/opt/cuda/bin:/usr/local/cuda/compute-sanitizer"
 """Where the sanitizer lies if it is not on the path."""

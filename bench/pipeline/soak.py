@@ -166,7 +166,7 @@ def facts(line: Line, plan: Plan, report: Report, options: argparse.Namespace) -
             "reports and dead letters": (rows["reports"] + len(dead_letters), options.reported),
             "gateway.accepted": (line.ledger.telemetry.counters().get("gateway.accepted"), options.frames),
             "entries left in streams": (sum(ledger.xlen(name) for name, _ in streams), 0),
-            "entries still claimed": (sum(ledger.xpending(*each)["pending"] for each in streams), 0),
+            "entries still leased": (sum(ledger.xpending(*each)["pending"] for each in streams), 0),
             "job records": (len(jobs), options.frames),
             "job records without an end": (sum(ledger.ttl(key) < 0 for key in jobs), 0),
             "keys that nobody knows": (unknown_keys(ledger), []),

@@ -105,7 +105,7 @@ def measure(model: str, work: Path) -> None:
     shares = {
         "a frame's image": median(lambda: parts.see(1)),
         f"one of {TOGETHER} images": median(lambda: parts.see(TOGETHER)) / TOGETHER,
-        "a verdict with its beginning kept": median(lambda: parts.judge(kept, 1)),
+        "a verdict with its prefix cached": median(lambda: parts.judge(kept, 1)),
         f"one of {TOGETHER} such verdicts": median(lambda: parts.judge(kept, TOGETHER)) / TOGETHER,
     }
     print(f"{model}: {warm.length} tokens, {shared} of them kept; a cold verdict is 1", flush=True)

@@ -73,7 +73,7 @@ def checkpoint_of(model: str, work: Path) -> Path:
 
 
 def all_on(checkpoint: Path) -> EngineConfig:
-    """The engine as it comes, with room for 30,000 tokens of the mid-size model."""
+    """The engine as it comes, with a cache of 30,000 tokens of the mid-size model."""
     return EngineConfig(checkpoint, device="cpu", cache_bytes=CACHE_BYTES)
 
 

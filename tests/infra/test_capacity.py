@@ -1,4 +1,4 @@
-"""Whether there is room is asked now and then; that there is none is never remembered."""
+"""Whether there is capacity is asked now and then; that there is none is never remembered."""
 
 from contextlib import nullcontext
 
@@ -16,7 +16,7 @@ MARK = 0.85
 
 
 def capacity(frames: RedisServer, ledger: RedisServer) -> StoreCapacity:
-    """The room of two servers, never asked before."""
+    """The capacity of two servers, never asked before."""
     return StoreCapacity(FrameStore(frames.url), Ledger(ledger.url), MARK, MARK)
 
 
@@ -30,7 +30,7 @@ def set_limit(server: RedisServer, times_used: float) -> None:
 def test_a_store_at_its_mark_is_named_until_it_has_room(
     full: str, named: str, fresh_redis: FreshRedis
 ) -> None:
-    """Each question finds out anew that it is full, and the first one after that finds the room."""
+    """Each question finds out anew that it is full, and the first one after that finds capacity."""
     servers = {"frames": fresh_redis(), "ledger": fresh_redis()}
     asked = capacity(**servers)
     set_limit(servers[full], 1.1)

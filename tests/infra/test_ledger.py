@@ -229,7 +229,7 @@ def test_released_work_comes_before_new_work(ledger: Ledger) -> None:
 
 
 def test_what_another_holds_cannot_be_handed_back(hasty_ledger: Ledger, wait_until: WaitUntil) -> None:
-    """A late release leaves the new holder's claim and count alone."""
+    """A late release leaves the new holder's lease and count alone."""
     hasty_ledger.jobs.add(job(), DIGEST)
     first = taken(hasty_ledger)
     [second] = wait_until(lambda: hasty_ledger.jobs.read(Queue.INSPECT, "w2", 10))

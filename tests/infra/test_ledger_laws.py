@@ -30,7 +30,7 @@ CONSUMERS = st.sampled_from(["w1", "w2"])
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Adds, reads, hands back, commits and buries in any order, with stale entries too."""
+    """Adds, reads, requeues, commits and dead-letters in any order, with stale entries too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.entries)
     @rule(data=st.data(), is_counted=st.booleans())
     def requeue(self, data: st.DataObject, *, is_counted: bool) -> None:
-        """Any entry, held or not, may be handed back."""
+        """Any entry, held or not, may be requeued."""
         entry = data.draw(st.sampled_from(self.entries))
         (self.ledger.jobs.retry if is_counted else self.ledger.jobs.release)([entry])
 
