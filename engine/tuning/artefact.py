@@ -101,7 +101,7 @@ def _packed(part: TaughtPart) -> tuple[Arrays, dict[str, Any]]:
     if part.wordless is not None:
         uses["wordless"] = part.wordless
     for name, fusion in uses.items():
-        numbers |= _named(name, fusion.probe.arrays())
+        numbers |= _named(name, fusion.arrays())
     facts = {
         "version": VERSION,
         "classes": list(part.classes),
@@ -120,7 +120,7 @@ def _packed(part: TaughtPart) -> tuple[Arrays, dict[str, Any]]:
 def _unpacked(numbers: Arrays, facts: Mapping[str, Any]) -> TaughtPart:
     try:
         fusions = {
-            name: Fusion(tuple(uses), Probe.from_arrays(_under(name, numbers)))
+            name: Fusion.from_arrays(tuple(uses), _under(name, numbers))
             for name, uses in facts["uses"].items()
         }
         inspect, ignore = facts["regions"]["inspect"], facts["regions"]["ignore"]

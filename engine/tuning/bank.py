@@ -21,29 +21,27 @@ Floats = NDArray[np.float64]
 TAPS = (0, 1, 2)
 NEIGHBOURHOOD = 3
 """Side of the square of places that are averaged."""
-GATHERED = 20_000
-"""Places of good parts from which a core set is drawn."""
-CORE = 2_048
+CORE = 4_096
 """Places of a core set; what a verdict costs does not grow with the good pictures beyond it."""
 PROJECTED = 32
 """Dimensions in which the core set is drawn (Johnson and Lindenstrauss)."""
 NOBODY = -1
-"""Fold of a picture that was in no fold of the bank."""
+"""Owner of no place of a bank."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """The bank of one tap: core [M, C] of standardised features and the fold each came from [M]."""
+    """The bank of one tap: core [M, C] of standardised features and who each came from [M]."""
 
     mean: Tensor
     spread: Tensor
     core: Tensor
-    fold_of: Tensor
+    owners: Tensor
 
-    def distances(self, sight: Sight, tap: int, held_out_fold: int = NOBODY) -> Tensor:
-        """Distance of each place of a map to the nearest good place [h, w], those of one fold left out."""
+    def distances(self, sight: Sight, tap: int, left_out: int = NOBODY) -> Tensor:
+        """Distance of each place of a map to the nearest good place [h, w], those of one owner left out."""
         features = (averaged(sight.maps[tap]) - self.mean[:, None, None]) / self.spread[:, None, None]
-        core = self.core if held_out_fold == NOBODY else self.core[self.fold_of != held_out_fold]
+        core = self.core if left_out == NOBODY else self.core[self.owners != left_out]
         return nearest(features.flatten(1).T, core).reshape(features.shape[1:])
 
 
@@ -62,14 +60,14 @@ class Bank:
     place_typical: Floats
     place_spread: Floats
 
-    def look(self, sight: Sight, held_out_fold: int = NOBODY) -> tuple[Floats, Tensor]:
+    def look(self, sight: Sight, left_out: int = NOBODY) -> tuple[Floats, Tensor]:
         """Score of each tap in spreads above the typical good part [taps], and the oddness map [h, w].
 
         In the map 0 is what good parts show and 1 as far again as their oddest thousandth of places.
         """
         raw, maps = [], []
         for index, (tap, level) in enumerate(zip(TAPS, self.levels, strict=True)):
-            distances = level.distances(sight, tap, held_out_fold)
+            distances = level.distances(sight, tap, left_out)
             raw.append(hottest_mean(distances[sight.counts[tap]], self.hottest))
             excess = (distances - self.place_typical[index]) / (2 * self.place_spread[index])
             maps.append(excess.where(sight.counts[tap], torch.zeros(())))
@@ -85,7 +83,7 @@ class Bank:
             "place_spread": self.place_spread,
         }
         for index, level in enumerate(self.levels):
-            for name in ("mean", "spread", "core", "fold_of"):
+            for name in ("mean", "spread", "core", "owners"):
                 found[f"level{index}.{name}"] = getattr(level, name).numpy()
         return found
 
@@ -96,7 +94,7 @@ class Bank:
             Level(
                 *(
                     torch.from_numpy(arrays[f"level{index}.{name}"])
-                    for name in ("mean", "spread", "core", "fold_of")
+                    for name in ("mean", "spread", "core", "owners")
                 )
             )
             for index in range(len(TAPS))
@@ -109,36 +107,43 @@ class Bank:
 
 
 class BankBuilder:
-    """Gathers places of good pictures one picture at a time, then thins them."""
+    """Gathers places of good pictures one picture at a time, an even share of the core set from each.
+
+    Each picture is thinned by itself: a core set thinned over all of them would have holes where a picture
+    that is left out had stood for the others, and held-out scores would be higher than those of new pictures.
+    """
 
     def __init__(self, sights_expected: int, seed: int) -> None:
-        self._share = max(1, GATHERED // max(1, sights_expected))
+        self._share = max(1, CORE // max(1, sights_expected))
         self._generator = torch.Generator().manual_seed(seed)
         self._places: list[list[Tensor]] = [[] for _ in TAPS]
-        self._folds: list[list[Tensor]] = [[] for _ in TAPS]
+        self._owners: list[list[Tensor]] = [[] for _ in TAPS]
 
-    def add(self, sight: Sight, fold: int) -> None:
-        """Keep an even share of the places that count; `fold` is the picture's."""
+    def add(self, sight: Sight, owner: int) -> None:
+        """Keep the places that cover those that count; `owner` is the picture's group."""
         for index, tap in enumerate(TAPS):
             places = averaged(sight.maps[tap])[:, sight.counts[tap]].T
-            chosen = torch.randperm(len(places), generator=self._generator)[: self._share]
+            if len(places) == 0:
+                continue
+            spread = places.std(0, correction=0)
+            chosen = _covering(places / _floored(spread), self._share, self._generator)
             self._places[index].append(places[chosen])
-            self._folds[index].append(torch.full((len(chosen),), fold, dtype=torch.int32))
+            self._owners[index].append(torch.full((len(chosen),), owner, dtype=torch.int32))
 
     def levels(self) -> tuple[Level, ...]:
-        """The thinned banks, one for each tap."""
+        """The banks, one for each tap."""
         return tuple(
-            _thinned(torch.cat(places), torch.cat(folds), self._generator)
-            for places, folds in zip(self._places, self._folds, strict=True)
+            _level(torch.cat(places), torch.cat(owners))
+            for places, owners in zip(self._places, self._owners, strict=True)
         )
 
 
 def with_scales(levels: tuple[Level, ...], goods: Sequence[tuple[Sight, int]], hottest: float) -> Bank:
-    """The bank whose scales are those of good pictures, each judged without the places of its own fold."""
+    """The bank whose scales are those of good pictures, each judged without the places that are its own."""
     raw, middles, tops = [], [], []
-    for sight, fold in goods:
+    for sight, owner in goods:
         found = [
-            level.distances(sight, tap, fold)[sight.counts[tap]]
+            level.distances(sight, tap, owner)[sight.counts[tap]]
             for tap, level in zip(TAPS, levels, strict=True)
         ]
         raw.append([hottest_mean(each, hottest) for each in found])
@@ -192,12 +197,13 @@ def _combined(maps: Sequence[Tensor]) -> Tensor:
     return torch.stack(fine).mean(0).clamp(0, 1)
 
 
-def _thinned(places: Tensor, folds: Tensor, generator: torch.Generator) -> Level:
-    mean, spread = places.mean(0), places.std(0, correction=0)
-    spread = spread.clamp_min(float(spread.max()) * 1e-3 + 1e-6)
-    standard = (places - mean) / spread
-    chosen = _covering(standard, min(CORE, len(standard)), generator)
-    return Level(mean, spread, standard[chosen].contiguous(), folds[chosen])
+def _level(places: Tensor, owners: Tensor) -> Level:
+    mean, spread = places.mean(0), _floored(places.std(0, correction=0))
+    return Level(mean, spread, ((places - mean) / spread).contiguous(), owners)
+
+
+def _floored(spread: Tensor) -> Tensor:
+    return spread.clamp_min(float(spread.max()) * 1e-3 + 1e-6)
 
 
 def _covering(points: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -33,7 +33,7 @@ class TeachOptions:
 
 @dataclass(frozen=True)
 class Lesson:
-    """The pictures with what every step needs to know of them."""
+    """The pictures with what every step needs to know of them; `owners` numbers their groups."""
 
     pictures: Sequence[LabelledPicture]
     options: TeachOptions
@@ -41,7 +41,7 @@ class Lesson:
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
     folds: list[NDArray[np.int64]]
-    fold_of: NDArray[np.int64]
+    owners: NDArray[np.int64]
     goods: NDArray[np.int64]
     gate: GateBuilder
 
@@ -76,9 +76,8 @@ def prepared(pictures: Sequence[LabelledPicture], options: TeachOptions, eye: Ey
     classes = (options.good, *sorted(set(counts) - {options.good}))
     labels = np.array([classes.index(picture.label) for picture in pictures], np.int64)
     folds = make_folds([each.label for each in pictures], [each.group for each in pictures], options.seed)
-    fold_of = np.zeros(len(pictures), np.int64)
-    for number, fold in enumerate(folds):
-        fold_of[fold] = number
+    groups = [each.group or f"picture {index}" for index, each in enumerate(pictures)]
+    owners = np.unique(groups, return_inverse=True)[1]
     return Lesson(
-        pictures, options, eye, classes, labels, folds, fold_of, np.flatnonzero(labels == 0), GateBuilder()
+        pictures, options, eye, classes, labels, folds, owners, np.flatnonzero(labels == 0), GateBuilder()
     )

@@ -48,14 +48,14 @@ class Instruments:
     tiles: Bank | None = None
     pair: PairScale | None = None
 
-    def look(self, rgb: Pixels, golden: Pixels | None = None, held_out_fold: int = NOBODY) -> Evidence:
-        """Measure one picture; the bank's places of one fold are left out where the picture is of it."""
+    def look(self, rgb: Pixels, golden: Pixels | None = None, left_out: int = NOBODY) -> Evidence:
+        """Measure one picture; the bank's places of one owner are left out where the picture is its own."""
         view = whole_view(rgb, self.regions)
         sight = self.eye.see(view)
-        scores, odd = self.bank.look(sight, held_out_fold)
+        scores, odd = self.bank.look(sight, left_out)
         canvas = Canvas(rgb.shape[0], rgb.shape[1])
         canvas.add(odd, view)
-        tile_scores = self._look_at_tiles(rgb, canvas, held_out_fold)
+        tile_scores = self._look_at_tiles(rgb, canvas, left_out)
         features, pair_scores = sight.pooled().double().numpy(), None
         if self.pair is not None:
             difference = self.difference(view, sight, rgb, golden)
@@ -103,12 +103,12 @@ class Instruments:
         """The same with a scale for golden pairs."""
         return replace(self, pair=pair)
 
-    def _look_at_tiles(self, rgb: Pixels, canvas: "Canvas", held_out_fold: int) -> Floats | None:
+    def _look_at_tiles(self, rgb: Pixels, canvas: "Canvas", left_out: int) -> Floats | None:
         if self.tiles is None:
             return None
         found = []
         for view in tile_views(rgb, self.regions):
-            scores, odd = self.tiles.look(self.eye.see(view), held_out_fold)
+            scores, odd = self.tiles.look(self.eye.see(view), left_out)
             canvas.add(odd, view)
             found.append(scores)
         return np.asarray(np.max(found, 0)) if found else np.zeros(len(self.tiles.levels))

@@ -75,10 +75,10 @@ def _learn_banks(lesson: Lesson, tell: Callable[[float], None]) -> Instruments:
     tiled: list[tuple[Sight, int]] = []
     for done, index in enumerate(order):
         rgb = checked(lesson.pictures[index].pixels())
-        fold = int(lesson.fold_of[index])
-        whole.append((eye.see(whole_view(rgb, options.regions)), fold))
+        owner = int(lesson.owners[index])
+        whole.append((eye.see(whole_view(rgb, options.regions)), owner))
         if len(tiled) < TILES_KEPT:
-            tiled += [(eye.see(view), fold) for view in tile_views(rgb, options.regions)]
+            tiled += [(eye.see(view), owner) for view in tile_views(rgb, options.regions)]
         tell((done + 1) / len(order))
     bank = _banked(whole, BANK_HOTTEST, options.seed)
     tiles = _banked(tiled, TILE_HOTTEST, options.seed) if tiled else None
@@ -106,15 +106,15 @@ def _pixels(picture: LabelledPicture) -> tuple[Pixels, Pixels | None]:
 
 def _banked(sights: Sequence[tuple[Sight, int]], hottest: float, seed: int) -> Bank:
     builder = BankBuilder(len(sights), seed)
-    for sight, fold in sights:
-        builder.add(sight, fold)
+    for sight, owner in sights:
+        builder.add(sight, owner)
     return with_scales(builder.levels(), sights[:SCALED_ON], hottest)
 
 
 def _look_again(lesson: Lesson, instruments: Instruments, index: int) -> Seen:
     rgb, golden = _pixels(lesson.pictures[index])
-    fold = int(lesson.fold_of[index]) if lesson.labels[index] == 0 else NOBODY
-    evidence = instruments.look(rgb, golden, fold)
+    owner = int(lesson.owners[index]) if lesson.labels[index] == 0 else NOBODY
+    evidence = instruments.look(rgb, golden, owner)
     lesson.gate.add(rgb, lesson.options.regions.mask(*rgb.shape[:2]))
     return Seen(evidence, [instruments.turned_features(rgb, golden, each) for each in _orientations(lesson)])
 
