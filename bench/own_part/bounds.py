@@ -3,9 +3,9 @@
     python -m bench.own_part.bounds FOLDER
 
 FOLDER is one of labelled pictures, in a layout that `lynceus data check` reads. A part is taught with a
-third of it; the rest is judged once, and then split 200 times into parts to calibrate with and parts to count
-on. A calibration fails when the share of escapes among the latter is above the aim. They are few, so that
-their share strays by chance above a true rate that is below: this count of failures is an upper one.
+third of it, and judges the bad parts of the rest. These stand for all bad parts there are: the share of them
+below a threshold is its true escape rate. 200 times half as many are drawn from them, with replacement, and
+a threshold is calibrated on the draw; it fails when its true rate is above the aim.
 """
 
 import argparse
@@ -39,17 +39,14 @@ def judged(folder: Path) -> np.ndarray:
 
 
 def failures(scores: np.ndarray, aim: float) -> tuple[int, int, float]:
-    """Calibrations that gave a threshold, those whose other parts escaped more, and the mean share."""
-    random, given, failed, shares = np.random.default_rng(1), 0, 0, []
+    """Calibrations that gave a threshold, those whose true rate is above the aim, and the mean true rate."""
+    random, rates = np.random.default_rng(1), []
     for _ in range(RESAMPLINGS):
-        order = random.permutation(len(scores))
-        half = len(order) // 2
-        found = accept_threshold(scores[order[:half]], aim, CONFIDENCE)
+        drawn = random.choice(scores, len(scores) // 2)
+        found = accept_threshold(drawn, aim, CONFIDENCE)
         if found is not None:
-            share = float((scores[order[half:]] < found).mean())
-            given, failed = given + 1, failed + (share > aim)
-            shares.append(share)
-    return given, failed, float(np.mean(shares)) if shares else 0.0
+            rates.append(float((scores < found).mean()))
+    return len(rates), sum(rate > aim for rate in rates), float(np.mean(rates)) if rates else 0.0
 
 
 def main() -> None:
@@ -59,13 +56,11 @@ def main() -> None:
     folder = parser.parse_args().folder
     print_host()
     scores = judged(folder)
-    print(
-        f"{len(scores)} bad parts that were not taught, half of them to calibrate with, {RESAMPLINGS} times"
-    )
+    print(f"{len(scores)} bad parts that were not taught; half as many drawn, {RESAMPLINGS} times")
     for aim in AIMS:
         given, failed, share = failures(scores, aim)
         if given:
-            print(f"at most {aim:.0%}: {failed} of {given} above it; {share:.2%} escaped on average")
+            print(f"at most {aim:.0%}: {failed} of {given} above it; true rate {share:.2%} on average")
         else:
             print(f"at most {aim:.0%}: refused, {len(scores) // 2} bad parts do not carry it")
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,9 +30,9 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def advancing() -> Iterator[Callable[[float, str], None]]:
+def advancing(console: Console = messages) -> Iterator[Callable[[float, str], None]]:
     """A bar over a whole command; the callback takes the share that is done and what is being done."""
     columns = (TextColumn("{task.description:24}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("beginning", total=1.0)
         yield lambda share, what: bar.update(task, completed=share, description=what)

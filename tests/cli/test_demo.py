@@ -33,6 +33,8 @@ def test_every_sample_gets_its_verdict_and_every_escalated_one_its_report(
     assert "…" not in output
     pages = list((own_directory / "reports").glob("*.html"))
     assert len(pages) == summary.reports.written >= 3
+    assert "22 held back" in output
+    assert (own_directory / "own-part" / "recipes" / "cookies.yaml").is_file()
     assert {"p50", "p95", "p99"} == set(summary.milliseconds["verdict_total"])
 
 

@@ -18,15 +18,18 @@ def demo(
     pace: Annotated[float, typer.Option(min=0.0, help="Seconds from one picture to the next.")] = 0.5,
     limit: Annotated[float, typer.Option(min=1.0, help="Seconds until the demo gives up.")] = 600.0,
 ) -> None:
-    """Shows each sample to a camera, waits for its verdict and report, and writes a summary."""
+    """Shows each sample to a camera, waits for verdict and report, sums up, and teaches a part of its own."""
     from services.cli.demo.orchestration import DemoOptions, run_demo
+    from services.cli.demo.own_part import teach_cookies
 
     options = DemoOptions(directory, samples, recipes, checkpoint, device, pace, limit)
     try:
         summary = run_demo(options, output)
+        for line in summary.in_words():
+            say(output, line)
+        say(output, f"Summary: {directory / 'summary.json'}; reports: {directory / 'reports'}")
+        for line in teach_cookies(samples, directory, output):
+            say(output, line)
     except KeyboardInterrupt:
         say(output, "Interrupted; everything that was started has been stopped.")
         raise
-    for line in summary.in_words():
-        say(output, line)
-    say(output, f"Summary: {directory / 'summary.json'}; reports: {directory / 'reports'}")
