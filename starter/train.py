@@ -163,7 +163,9 @@ def losses_of(network: ErnieVL, head: PatchHead, batch: Batch, with_text: bool) 
         losses = {"vision": head.loss(features, batch)}
         if with_text:
             images = network.resampler_model(features)
-            hidden = network.decode(batch.token_ids, batch.positions, images, Layout.causal(batch.lengths))
+            hidden = network.hidden_states(
+                batch.token_ids, batch.positions, images, Layout.causal(batch.lengths)
+            )
             target = batch.weights.nonzero()[:, 0]
             logits = network.logits(hidden[target - 1])
             each = cross_entropy(logits.float(), batch.token_ids[target], reduction="none")

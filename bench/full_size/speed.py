@@ -36,7 +36,7 @@ from engine.serving.blocks import Blocks
 from engine.serving.choices import ChoiceTrie
 from engine.serving.executor import Executor, blocks_for
 from engine.serving.features import Features
-from engine.serving.forward import Piece
+from engine.serving.forward import Chunk
 from engine.serving.jobs import ScoreJob
 from engine.serving.prompts import EncodedPrompt, PromptImage
 from engine.serving.requests import Priority
@@ -66,14 +66,14 @@ class Sequence:
     def feed(self, token_ids: Tensor) -> None:
         """Compute a prompt's tokens, and the logits of the last."""
         positions = torch.arange(self.length, self.length + len(token_ids)).expand(3, -1)
-        forward.read(self.network, self.pool, [Piece(token_ids, positions, self.length, self.table)])
+        forward.prefill(self.network, self.pool, [Chunk(token_ids, positions, self.length, self.table)])
         self.length += len(token_ids)
 
     def step(self, token_ids: Tensor) -> None:
         """Compute one more token `[1]` and its logits, with the blocks that the text has so far."""
         length = torch.tensor([self.length])
         table = torch.tensor([self.table[: blocks_for(self.length + 1)]])
-        forward.write(self.network, self.pool, token_ids, length, table, length)
+        forward.decode(self.network, self.pool, token_ids, length, table, length)
         self.length += 1
 
 
@@ -117,7 +117,7 @@ def judge(network: ErnieVL) -> None:
     job = ScoreJob(verdict_prompt(network), Priority.VERDICT, None, received=0.0, trie=trie)
     pool = KVPool(network.config.text, BLOCKS, network.dtype, network.device)
     executor = Executor(network, pool, Blocks(BLOCKS), Features(network, 0))
-    for _, logits in executor.read([(job, job.length)]):
+    for _, logits in executor.prefill([(job, job.length)]):
         assert isinstance(logits, Tensor), logits
         trie.log_probabilities(logits)
 

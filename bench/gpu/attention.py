@@ -10,7 +10,7 @@ from engine.model.cache import KVPool
 from engine.model.network import ErnieVL
 from engine.serving import forward
 from engine.serving.executor import blocks_for
-from engine.serving.forward import Piece
+from engine.serving.forward import Chunk
 
 PREFIX = "aten::_scaled_dot_product_"
 STEPWISE = "attention_math"
@@ -39,15 +39,15 @@ def passes(setting: Setting, network: ErnieVL) -> Iterator[tuple[str, Callable[[
     tree = torch.eye(NEW, dtype=torch.bool)
 
     def read(start: int, end: int, tree: torch.Tensor | None = None) -> Callable[[], object]:
-        piece = Piece(ids[start:end], torch.arange(start, end).expand(3, -1), start, table, tree=tree)
-        return lambda: forward.read(network, pool, [piece])
+        piece = Chunk(ids[start:end], torch.arange(start, end).expand(3, -1), start, table, tree=tree)
+        return lambda: forward.prefill(network, pool, [piece])
 
     yield "a prompt", read(0, tokens)
     yield "a piece behind it", read(tokens, tokens + NEW)
     yield "a tree of answers", read(tokens, tokens + NEW, tree)
     lengths = torch.tensor([tokens], device=setting.device)
     tables = torch.tensor([table], device=setting.device)
-    yield "a next token", lambda: forward.write(network, pool, ids[:1], lengths, tables, lengths)
+    yield "a next token", lambda: forward.decode(network, pool, ids[:1], lengths, tables, lengths)
 
 
 def attention(setting: Setting, network: ErnieVL) -> None:

@@ -17,10 +17,10 @@ from engine.model.network import ErnieVL
 from engine.serving import forward
 from engine.serving.blocks import Blocks
 from engine.serving.choices import ChoiceTrie
-from engine.serving.decoding import Decoding, Step
+from engine.serving.decoding import DecodeBatch, Decoding
 from engine.serving.executor import Executor, blocks_for
 from engine.serving.features import Features
-from engine.serving.forward import Piece
+from engine.serving.forward import Chunk
 from engine.serving.jobs import ScoreJob
 from engine.serving.prompts import EncodedPrompt, PromptImage
 from engine.serving.requests import Priority
@@ -87,8 +87,8 @@ def prompt(setting: Setting) -> None:
     network, tokens = network_of(setting), setting.sizes.prompt
     pool, (table,) = pool_of(network, tokens, 1)
     ids = setting.whole(0, FIRST_WORD, tokens)
-    piece = Piece(ids, torch.arange(tokens).expand(3, -1), 0, table)
-    spread = setting.clock.spread(lambda _: forward.read(network, pool, [piece]), 5)
+    piece = Chunk(ids, torch.arange(tokens).expand(3, -1), 0, table)
+    spread = setting.clock.spread(lambda _: forward.prefill(network, pool, [piece]), 5)
     setting.rows.add("prompt", tokens / spread.median, "tokens/s", f"{tokens} tokens, {spread}")
 
 
@@ -105,7 +105,7 @@ def reports(streams: int, setting: Setting) -> None:
     def step(number: int) -> None:
         done = REPORT_PROMPT + number
         ids, positions, lengths = torch.tensor([(token, done, done) for token in tokens], device=device).T
-        logits = decoding(Step(ids, positions, torch.tensor(tables, device=device), lengths))
+        logits = decoding(DecodeBatch(ids, positions, torch.tensor(tables, device=device), lengths))
         tokens[:] = logits.argmax(-1).tolist()
 
     spread = setting.clock.spread(step, steps)
@@ -125,7 +125,7 @@ def verdicts(batch: int, setting: Setting) -> None:
     executor = Executor(network, pool, Blocks(most, keep=False), Features(network, 0))
 
     def judge(_: int) -> None:
-        for job, logits in executor.read([(job, job.length) for job in jobs]):
+        for job, logits in executor.prefill([(job, job.length) for job in jobs]):
             if not isinstance(logits, Tensor):
                 raise logits
             trie.log_probabilities(logits)

@@ -74,7 +74,7 @@ class Parts:
         jobs = self.jobs(count)
 
         def work() -> None:
-            for job, logits in executor.read([(job, job.length) for job in jobs]):
+            for job, logits in executor.prefill([(job, job.length) for job in jobs]):
                 assert isinstance(logits, Tensor), logits
                 executor.release(job)
 

@@ -59,7 +59,7 @@ class Eager:
             pixel_values=encoded.patches,
             image_grid_thw=torch.tensor(encoded.grids),
             mm_token_type_ids=(ids == self._config.image_token_id).int(),
-            moe_mm_token_type_ids=torch.isin(ids, torch.tensor(self._config.image_marks)).int(),
+            moe_mm_token_type_ids=torch.isin(ids, torch.tensor(self._config.image_special_ids)).int(),
             logits_to_keep=1,
             use_cache=False,
         )

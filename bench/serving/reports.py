@@ -3,7 +3,7 @@
     python -m bench.serving.reports [--model starter] [--repeats 3] [--requests 200] [--work DIRECTORY]
 
 Verdicts arrive as in `bench.serving.verdicts`, at half and at nine tenths of what the engine does without
-reports, measured with and without reports in turn. The share of the reports is their pieces of text a second
+reports, measured with and without reports in turn. The share of the reports is their chunks of text a second
 beside verdicts, of those without verdicts.
 """
 
@@ -77,7 +77,7 @@ class Comparison:
         return percentiles(offer(asking(self._engine), self._line.verdicts(self._requests), planned))
 
     def beside_reports(self, rate: float, seed: int) -> tuple[Latencies, float]:
-        """The same while reports are owed, and the pieces of text a second meanwhile."""
+        """The same while reports are owed, and the chunks of text a second meanwhile."""
         with backlog(self._engine, self._line) as owed:
             before, start = owed.pieces, time.monotonic()
             latencies = self.verdicts(rate, seed)

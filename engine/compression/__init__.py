@@ -3,7 +3,7 @@
 from engine.compression.calibration import Example
 from engine.compression.compress import compress
 from engine.compression.plan import Options
-from engine.compression.progress import Progress, Tell
+from engine.compression.progress import OnProgress, Progress
 from engine.compression.report import REPORT, Totals
 
-__all__ = ["REPORT", "Example", "Options", "Progress", "Tell", "Totals", "compress"]
+__all__ = ["REPORT", "Example", "OnProgress", "Options", "Progress", "Totals", "compress"]

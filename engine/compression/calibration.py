@@ -81,7 +81,7 @@ def fill(module: nn.Module, prefix: str, config: ModelConfig, value_of: ValueOf)
 
 
 def fill_while_used(module: nn.Module, prefix: str, config: ModelConfig, value_of: ValueOf) -> None:
-    """As `fill`, but only while the module computes: the whole eye in fp32 would take gigabytes."""
+    """As `fill`, but only while the module computes: the whole vision tower in fp32 would take gigabytes."""
 
     def take(module: nn.Module, _: object) -> None:
         fill(module, prefix, config, value_of)
@@ -100,8 +100,8 @@ class Walk:
         self.config = config
         self._examples = examples
         self._places = torch.tensor([0, *(example.length for example in examples)]).cumsum(0).tolist()
-        marks = torch.tensor(config.image_marks)
-        self._is_vision = torch.isin(torch.cat([example.token_ids for example in examples]), marks)
+        special = torch.tensor(config.image_special_ids)
+        self._is_vision = torch.isin(torch.cat([example.token_ids for example in examples]), special)
         self.states = torch.empty(0)
 
     @torch.inference_mode()
@@ -122,11 +122,11 @@ class Walk:
     def _see(self, value_of: ValueOf) -> list[Tensor | None]:
         with torch.device("meta"):
             network = ErnieVL(self.config)
-        eye = network.vision_model
-        for name, part in eye.named_children():
-            if part is not eye.blocks:
+        tower = network.vision_model
+        for name, part in tower.named_children():
+            if part is not tower.blocks:
                 fill(part, f"vision_model.{name}.", self.config, value_of)
-        for number, block in enumerate(eye.blocks):
+        for number, block in enumerate(tower.blocks):
             fill_while_used(block, f"vision_model.blocks.{number}.", self.config, value_of)
         fill(network.resampler_model, "resampler_model.", self.config, value_of)
         return [

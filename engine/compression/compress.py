@@ -17,9 +17,9 @@ from engine.compression.calibration import (
     encode_examples,
 )
 from engine.compression.plan import Options, Plan, Shard, Stack, make_plan
-from engine.compression.progress import Counter, Tell
+from engine.compression.progress import Counter, OnProgress
 from engine.compression.report import REPORT, Totals, as_json, row_of, rows_of, totals_of
-from engine.compression.workshop import Rows, Workshop, expect_room
+from engine.compression.workshop import Rows, Workshop, expect_space
 from engine.errors import CheckpointInvalid
 from engine.format import layout
 from engine.model.config import ModelConfig
@@ -37,7 +37,9 @@ PART = "part"
 """Files of experts encoded together, until their shard is whole."""
 
 
-def compress(source: Path, target: Path, options: Options, examples: Sequence[Example], tell: Tell) -> Totals:
+def compress(
+    source: Path, target: Path, options: Options, examples: Sequence[Example], on_progress: OnProgress
+) -> Totals:
     """Write the compressed checkpoint `target`, and in it a report on every tensor of the source.
 
     Without examples all inputs count alike. The same command after a kill goes on, and gives the same bytes.
@@ -46,8 +48,8 @@ def compress(source: Path, target: Path, options: Options, examples: Sequence[Ex
     """
     config = ModelConfig.from_json(read_json(source / "config.json"))
     plan = make_plan(StoredTensors(source), config, options)
-    expect_room(target, plan.bytes)
-    counter = Counter(plan.routed_weights, tell)
+    expect_space(target, plan.bytes)
+    counter = Counter(plan.routed_weights, on_progress)
     counter.begin("reading the source")
     sequences = encode_examples(source, config, examples)
     identity = {

@@ -13,14 +13,14 @@ class Progress:
     total: int
 
 
-Tell = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 
 
 class Counter:
     """Counts encoded weights and tells."""
 
-    def __init__(self, total: int, tell: Tell) -> None:
-        self._progress, self._tell = Progress("", 0, total), tell
+    def __init__(self, total: int, on_progress: OnProgress) -> None:
+        self._progress, self._on_progress = Progress("", 0, total), on_progress
 
     def begin(self, doing: str) -> None:
         """Say what comes next."""
@@ -32,4 +32,4 @@ class Counter:
 
     def _say(self, doing: str, done: int) -> None:
         self._progress = Progress(doing, done, self._progress.total)
-        self._tell(self._progress)
+        self._on_progress(self._progress)

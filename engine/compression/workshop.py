@@ -35,7 +35,7 @@ def unfinished(target: Path) -> Path:
     return target.with_name(target.name + SUFFIX)
 
 
-def expect_room(target: Path, needed: int) -> None:
+def expect_space(target: Path, needed: int) -> None:
     """Raise CheckpointUnwritten where the target exists, or its disk lacks so many free bytes."""
     if target.exists():
         raise CheckpointUnwritten(f"{target} exists already", "choose another folder, or remove this one")
@@ -45,7 +45,7 @@ def expect_room(target: Path, needed: int) -> None:
     if free + there < needed:
         raise CheckpointUnwritten(
             f"{target} takes {needed / 1e9:.2f} GB, and its disk has {(free + there) / 1e9:.2f} GB free",
-            "make room or choose another disk",
+            "free space or choose another disk",
         )
 
 
@@ -141,5 +141,5 @@ def _told(directory: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as fault:
         raise CheckpointUnwritten(
             f"cannot write to {directory}: {fault}",
-            "make room or choose another disk; the same command goes on from what is finished",
+            "free space or choose another disk; the same command goes on from what is finished",
         ) from fault

@@ -16,7 +16,7 @@ from engine.model.config import TextConfig
 BLOCK_TOKENS = 16
 """Tokens of a block: what is shared, taken and given back as a whole (Kwon et al. 2023)."""
 
-NOBODY = 0
+PADDING_BLOCK = 0
 """The block that no sequence owns: what is filled up to a fixed shape reads and writes there."""
 
 ROW_NUMBERS = 8

@@ -77,7 +77,7 @@ class ModelConfig:
     image_end_token_id: int
 
     @property
-    def image_marks(self) -> tuple[int, int, int]:
+    def image_special_ids(self) -> tuple[int, int, int]:
         """Ids of the tokens that belong to an image: its placeholder, its start and its end."""
         return self.image_token_id, self.image_start_token_id, self.image_end_token_id
 

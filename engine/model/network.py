@@ -50,7 +50,7 @@ class ErnieVL(nn.Module):
         positions, _ = text_positions(token_ids.tolist(), sizes, self.config)
         images = None if patches is None else self.see(patches, sizes)
         layout = Layout.causal([len(token_ids)])
-        hidden = self.decode(token_ids, positions.to(token_ids.device), images, layout)
+        hidden = self.hidden_states(token_ids, positions.to(token_ids.device), images, layout)
         return self.logits(hidden)
 
     def see(self, patches: Tensor, grids: Sequence[Grid]) -> Tensor:
@@ -58,7 +58,9 @@ class ErnieVL(nn.Module):
         out: Tensor = self.resampler_model(self.vision_model(patches.to(self.dtype), grids))
         return out
 
-    def decode(self, token_ids: Tensor, positions: Tensor, images: Tensor | None, layout: Layout) -> Tensor:
+    def hidden_states(
+        self, token_ids: Tensor, positions: Tensor, images: Tensor | None, layout: Layout
+    ) -> Tensor:
         """Hidden states `[T, hidden]` of packed sequences; `images` `[M, hidden]` replace placeholders."""
         x = self.decoder.embed_tokens(token_ids).to(self.dtype)
         if images is not None:
@@ -68,10 +70,10 @@ class ErnieVL(nn.Module):
         out: Tensor = self.decoder(x, positions, layout, self._vision_tokens(token_ids))
         return out
 
-    def write(self, token_ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+    def decode(self, token_ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
         """Logits `[n, V]` behind one more token of each of n texts, ids `[n]` at `positions` `[n]`.
 
-        A token that is written is never an image's, so the shapes of the pass depend on the layout alone.
+        A decoded token is never an image's, so the shapes of the pass depend on the layout alone.
         """
         x = self.decoder.embed_tokens(token_ids).to(self.dtype)
         no_vision = torch.empty(0, dtype=torch.long, device=x.device)
@@ -83,5 +85,5 @@ class ErnieVL(nn.Module):
 
     def _vision_tokens(self, token_ids: Tensor) -> Tensor:
         """Indices of the tokens that the vision experts serve: placeholders, image start and image end."""
-        marks = torch.tensor(self.config.image_marks, device=token_ids.device)
-        return torch.isin(token_ids, marks).nonzero()[:, 0]
+        special_tokens = torch.tensor(self.config.image_special_ids, device=token_ids.device)
+        return torch.isin(token_ids, special_tokens).nonzero()[:, 0]

@@ -16,7 +16,7 @@ from engine.quant.segments import decode, encode, search_device, targets_of
 BLOCK = 128
 """Rows whose errors are gathered before one product carries them to all later rows."""
 
-Told = Callable[[int], None]
+OnEncoded = Callable[[int], None]
 """Told how many more weights are encoded."""
 
 
@@ -34,7 +34,7 @@ def feedback_of(hessian: Tensor) -> Tensor:
 
 
 def encode_rows(
-    wanted: Tensor, feedback: Tensor | None, window_bits: int, told: Told | None = None
+    wanted: Tensor, feedback: Tensor | None, window_bits: int, on_encoded: OnEncoded | None = None
 ) -> npt.NDArray[np.uint8]:
     """Encode weights `[E, N, K]`, in steps of the code: bytes `[E, N/128, Q, 128]`.
 
@@ -54,8 +54,8 @@ def encode_rows(
         )
         if feedback is not None:
             target[..., block.stop :] += errors @ feedback[:, block, block.stop :]
-        if told is not None:
-            told(errors.numel())
+        if on_encoded is not None:
+            on_encoded(errors.numel())
     return codes.cpu().numpy()
 
 

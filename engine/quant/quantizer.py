@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.format.code import check_shape, decode
 from engine.quant.hessian import damped
-from engine.quant.ldlq import Told, encode_rows, feedback_of
+from engine.quant.ldlq import OnEncoded, encode_rows, feedback_of
 from engine.quant.rotation import check_rows, random_signs, rotate, rotate_back
 from engine.quant.scales import Losses, best_stretch, decoded, fit, steps_of
 
@@ -58,7 +58,11 @@ class TwoBitStack:
 
 
 def quantize_stack(
-    weights: Tensor, hessians: Tensor | None, signs: Tensor, window_bits: int, told: Told | None = None
+    weights: Tensor,
+    hessians: Tensor | None,
+    signs: Tensor,
+    window_bits: int,
+    on_encoded: OnEncoded | None = None,
 ) -> tuple[TwoBitStack, Losses]:
     """Encode `[E, N, K]`; `hessians` are the means of x x^T over the inputs, None weighs all inputs alike.
 
@@ -72,7 +76,7 @@ def quantize_stack(
     basis = None if hessians is None else torch.stack([_rotated(each, signs) for each in hessians])
     feedback = None if basis is None else torch.stack([feedback_of(each) for each in basis])
     steps = steps_of(wanted) * best_stretch(wanted, feedback, basis, window_bits)
-    codes = torch.from_numpy(encode_rows(wanted / steps, feedback, window_bits, told))
+    codes = torch.from_numpy(encode_rows(wanted / steps, feedback, window_bits, on_encoded))
     del feedback, steps
     scales, losses = fit(wanted, decoded(codes, window_bits), basis)
     return TwoBitStack(codes, scales, signs, window_bits), losses

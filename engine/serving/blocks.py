@@ -1,10 +1,10 @@
-"""Who owns which block of the pool, and which blocks hold a beginning that a later prompt may share."""
+"""Who owns which block of the pool, and which blocks hold a prefix that a later prompt may share."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
 
 from engine.errors import CacheCorrupt
-from engine.model.cache import NOBODY
+from engine.model.cache import PADDING_BLOCK
 
 
 class Blocks:
@@ -15,10 +15,12 @@ class Blocks:
     """
 
     def __init__(self, count: int, keep: bool = True) -> None:
-        """`count` blocks, one of which is nobody's. With `keep` false nothing is ever found again."""
+        """`count` blocks, one of which is the padding block. With `keep` false nothing is ever found again."""
         self._keep = keep
         self._owners = [0] * count
-        self._free: OrderedDict[int, None] = OrderedDict.fromkeys(b for b in range(count) if b != NOBODY)
+        self._free: OrderedDict[int, None] = OrderedDict.fromkeys(
+            b for b in range(count) if b != PADDING_BLOCK
+        )
         self._digests: dict[int, bytes] = {}
         self._holders: dict[bytes, int] = {}
 
@@ -38,7 +40,7 @@ class Blocks:
         return len(self._digests)
 
     def found(self, chain: Sequence[bytes]) -> list[int]:
-        """The blocks that hold the beginning of a chain, as far as it is there."""
+        """The blocks that hold the prefix of a chain, as far as it is there."""
         blocks = []
         for digest in chain:
             if (block := self._holders.get(digest)) is None:
@@ -51,7 +53,7 @@ class Blocks:
         return total - sum(self._owners[block] > 0 for block in self.found(chain))
 
     def share(self, chain: Sequence[bytes]) -> list[int]:
-        """Own the blocks that hold the beginning of a chain."""
+        """Own the blocks that hold the prefix of a chain."""
         blocks = self.found(chain)
         for block in blocks:
             self._owners[block] += 1
@@ -70,7 +72,7 @@ class Blocks:
     def release(self, blocks: Sequence[int]) -> list[int]:
         """Own them no more; returns those that became free.
 
-        The end of a chain is taken for something else before its beginning, which more prompts share.
+        The end of a chain is taken for something else before its prefix, which more prompts share.
         """
         freed = []
         for block in reversed(blocks):
@@ -102,9 +104,11 @@ class Blocks:
             for block in table:
                 owners[block] += 1
         wrong = [b for b, (kept, seen) in enumerate(zip(self._owners, owners, strict=True)) if kept != seen]
-        lost = [b for b, owned in enumerate(owners) if b != NOBODY and (owned == 0) != (b in self._free)]
+        lost = [
+            b for b, owned in enumerate(owners) if b != PADDING_BLOCK and (owned == 0) != (b in self._free)
+        ]
         one_way = [b for b, digest in self._digests.items() if self._holders.get(digest) != b]
-        if wrong or lost or one_way or len(self._digests) != len(self._holders) or owners[NOBODY]:
+        if wrong or lost or one_way or len(self._digests) != len(self._holders) or owners[PADDING_BLOCK]:
             raise CacheCorrupt(
                 f"blocks with a wrong count of owners {wrong}, neither owned nor free {lost}, "
                 f"misfiled {one_way}",

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from engine.kernels.cuda.graphs import Graphs
-from engine.model.cache import NOBODY, KVPool
+from engine.model.cache import PADDING_BLOCK, KVPool
 from engine.model.network import ErnieVL
 from engine.serving import forward
 
@@ -21,7 +21,7 @@ LEAST_BLOCKS = 16
 """The smallest width of the captured block tables; the others are twice as wide, and again."""
 
 
-class Step(NamedTuple):
+class DecodeBatch(NamedTuple):
     """Ids, positions and cached lengths `[n]` of the texts, and their block tables `[n, B]`."""
 
     token_ids: Tensor
@@ -34,15 +34,15 @@ class Decoding:
     """Logits behind one more token of each text."""
 
     def __init__(self, network: ErnieVL, pool: KVPool) -> None:
-        self._write = partial(forward.write, network, pool)
-        self._graphs = Graphs(self._write) if pool.device.type == "cuda" else None
+        self._decode = partial(forward.decode, network, pool)
+        self._graphs = Graphs(self._decode) if pool.device.type == "cuda" else None
 
-    def __call__(self, step: Step) -> Tensor:
+    def __call__(self, batch: DecodeBatch) -> Tensor:
         """Logits `[n, V]`."""
-        texts, blocks = step.tables.shape
+        texts, blocks = batch.tables.shape
         if self._graphs is None or texts > MOST_TEXTS:
-            return self._write(*step)
-        return self._graphs.run(*filled_up(step, bucket(texts), bucket(blocks, LEAST_BLOCKS)))[:texts]
+            return self._decode(*batch)
+        return self._graphs.run(*filled_up(batch, bucket(texts), bucket(blocks, LEAST_BLOCKS)))[:texts]
 
 
 def bucket(number: int, least: int = 1) -> int:
@@ -50,12 +50,12 @@ def bucket(number: int, least: int = 1) -> int:
     return max(least, 1 << (number - 1).bit_length())
 
 
-def filled_up(step: Step, texts: int, blocks: int) -> Step:
-    """The same step with so many texts and blocks; the added ones are nobody's, and their logits no use."""
-    rows, columns = texts - len(step.tables), blocks - step.tables.shape[1]
-    assert rows >= 0, f"{len(step.tables)} texts do not fit {texts}"
-    assert columns >= 0, f"{step.tables.shape[1]} blocks do not fit {blocks}"
-    tables = pad(step.tables, (0, columns, 0, rows), value=NOBODY)
-    vectors = (pad(each, (0, rows)) for each in (step.token_ids, step.positions, step.lengths))
+def filled_up(batch: DecodeBatch, texts: int, blocks: int) -> DecodeBatch:
+    """The same with so many texts and blocks; the added ones are of the padding block, and their logits no use."""
+    rows, columns = texts - len(batch.tables), blocks - batch.tables.shape[1]
+    assert rows >= 0, f"{len(batch.tables)} texts do not fit {texts}"
+    assert columns >= 0, f"{batch.tables.shape[1]} blocks do not fit {blocks}"
+    tables = pad(batch.tables, (0, columns, 0, rows), value=PADDING_BLOCK)
+    vectors = (pad(each, (0, rows)) for each in (batch.token_ids, batch.positions, batch.lengths))
     token_ids, positions, lengths = vectors
-    return Step(token_ids, positions, tables, lengths)
+    return DecodeBatch(token_ids, positions, tables, lengths)

@@ -29,7 +29,7 @@ from engine.serving.loop import Loop
 from engine.serving.memory import CONTEXTS_A_REQUEST, cache_budget
 from engine.serving.pace import Pace
 from engine.serving.prompts import PromptEncoder
-from engine.serving.reasoning import Marks, Writer
+from engine.serving.reasoning import SpecialTokens, Writer
 from engine.serving.requests import (
     Capacity,
     Completion,
@@ -75,7 +75,7 @@ class Engine:
         self._guide = guide_of(self._tokenizer, text.vocab_size)
         self._grammars = GrammarBook(self._guide)
         self._defaults = GenerationDefaults.from_checkpoint(directory)
-        self._marks = self._read_marks(network.config)
+        self._special_tokens = self._read_special_tokens(network.config)
         self._trie = lru_cache(maxsize=64)(self._build_trie)
         self.info = EngineInfo(
             model_name=directory.resolve().name,
@@ -132,7 +132,9 @@ class Engine:
             encoded = self._encoder.encode(prompt, thinking, answer_tokens=sampling.max_tokens)
             chosen = completed(sampling, self._defaults)
             prompt_ids = encoded.token_ids.tolist()
-            writer = Writer(self._decoder, self._marks, chosen, grammar, thinking, on_text, prompt_ids)
+            writer = Writer(
+                self._decoder, self._special_tokens, chosen, grammar, thinking, on_text, prompt_ids
+            )
             return WriteJob(
                 encoded, priority, deadline, received, writer=writer, max_tokens=sampling.max_tokens
             )
@@ -146,10 +148,6 @@ class Engine:
     def capacity(self) -> Capacity:
         """How many more requests it takes now; more are taken, and only wait."""
         return self._loop.capacity()
-
-    def healthy(self) -> bool:
-        """Whether it can go on; False after a failure that no request explains, as `stats` tells it."""
-        return self._loop.failure is None
 
     def check_integrity(self) -> None:
         """Compare the accounts of the cache's blocks with one another; raises CacheCorrupt, EngineClosed."""
@@ -186,10 +184,12 @@ class Engine:
     def _decoder(self) -> TextDecoder:
         return TextDecoder(self._guide, self._tokenizer.control)
 
-    def _read_marks(self, config: ModelConfig) -> Marks:
+    def _read_special_tokens(self, config: ModelConfig) -> SpecialTokens:
         closing = (
             (self._tokenizer.id_of(THINK_END), *self._encoder.separator()) if self._tokenizer.thinks else ()
         )
         beyond = range(self._tokenizer.size, config.text.vocab_size)
         line_end = tuple(self._tokenizer.encode("\n"))
-        return Marks(self._tokenizer.stop_ids, line_end, closing, (*config.image_marks, *beyond))
+        return SpecialTokens(
+            self._tokenizer.stop_ids, line_end, closing, (*config.image_special_ids, *beyond)
+        )

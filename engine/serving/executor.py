@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from engine.errors import ComputationFailed, EngineError, OutOfMemory
-from engine.model.cache import BLOCK_TOKENS, NOBODY, KVPool, Layout
+from engine.model.cache import BLOCK_TOKENS, PADDING_BLOCK, KVPool, Layout
 from engine.model.network import ErnieVL
 from engine.serving import forward
 from engine.serving.blocks import Blocks
-from engine.serving.decoding import Decoding, Step
+from engine.serving.decoding import DecodeBatch, Decoding
 from engine.serving.features import Features
 from engine.serving.jobs import AnyJob, WriteJob
-from engine.serving.scheduler import piece_of
+from engine.serving.scheduler import chunk_of
 
 Item = TypeVar("Item")
 
@@ -33,23 +33,23 @@ class Executor:
         self._network = network
         self._decoding = Decoding(network, pool)
 
-    def read(self, batch: Sequence[tuple[AnyJob, int]]) -> Iterator[tuple[AnyJob, Tensor | EngineError]]:
+    def prefill(self, batch: Sequence[tuple[AnyJob, int]]) -> Iterator[tuple[AnyJob, Tensor | EngineError]]:
         """Compute the next so many tokens of each job's prompt; logits of each, or what is wrong with it."""
-        for (job, _), outcome in self._isolated(batch, self._read):
+        for (job, _), outcome in self._isolated(batch, self._prefill):
             yield job, outcome
 
-    def write(self, jobs: Sequence[WriteJob]) -> Iterator[tuple[WriteJob, Tensor | EngineError]]:
+    def decode(self, jobs: Sequence[WriteJob]) -> Iterator[tuple[WriteJob, Tensor | EngineError]]:
         """Compute the next token of each job; logits `[1, V]` of each, or what is wrong with it."""
-        return self._isolated(jobs, self._write)
+        return self._isolated(jobs, self._decode)
 
     def release(self, job: AnyJob) -> None:
         """Give a job's blocks back; what it computed can be found, until the blocks are wanted."""
         self.blocks.release(job.blocks)
         job.blocks, job.computed, job.features = [], 0, {}
 
-    def set_aside(self, job: AnyJob) -> None:
+    def preempt(self, job: AnyJob) -> None:
         """Take its blocks; until somebody wants them it finds what it had computed, written tokens too."""
-        job.send_away()
+        job.preempt()
         for block, digest in zip(job.blocks[: job.computed // BLOCK_TOKENS], job.chain, strict=False):
             self.blocks.publish(block, digest)
         self.release(job)
@@ -84,13 +84,15 @@ class Executor:
         """Compute anything at all: where even that raises, the device and not the request is at fault."""
         device = self._network.device
         token = torch.zeros(1, dtype=torch.long, device=device)
-        self._network.logits(self._network.decode(token, token.expand(3, -1), None, Layout.causal([1])))
+        self._network.logits(
+            self._network.hidden_states(token, token.expand(3, -1), None, Layout.causal([1]))
+        )
 
-    def _read(self, batch: Sequence[tuple[AnyJob, int]]) -> list[Tensor]:
+    def _prefill(self, batch: Sequence[tuple[AnyJob, int]]) -> list[Tensor]:
         with ExitStack() as undo:
             planned = [(job, self._prepare(job, tokens, undo)) for job, tokens in batch]
             self._look(planned)
-            logits = forward.read(self._network, self.pool, [job.piece(tokens) for job, tokens in planned])
+            logits = forward.prefill(self._network, self.pool, [job.chunk(tokens) for job, tokens in planned])
             undo.pop_all()
         for job, tokens in planned:
             job.computed += tokens
@@ -102,11 +104,11 @@ class Executor:
             undo.callback(self.release, job)
             job.blocks = self.blocks.share(job.shareable)
             job.computed = len(job.blocks) * BLOCK_TOKENS
-            if not job.sent_away:
+            if not job.preempted_at:
                 job.reused = job.computed
             job.blocks += self.blocks.take(blocks_for(job.reserved) - len(job.blocks))
         # Blocks that another job of this pass fills were not there yet when the step was decided.
-        count = piece_of(job.length - job.computed, job.tail, tokens)
+        count = chunk_of(job.length - job.computed, job.tail, tokens)
         done = range(job.computed // BLOCK_TOKENS, (job.computed + count) // BLOCK_TOKENS)
         chain = job.chain
         published = [
@@ -118,7 +120,7 @@ class Executor:
         return count
 
     def _look(self, planned: Sequence[tuple[AnyJob, int]]) -> None:
-        """See the images among the tokens to compute in one call; a job keeps them for its next piece."""
+        """See the images among the tokens to compute in one call; a job keeps them for its next chunk."""
         wanted = {job: job.images(tokens) for job, tokens in planned}
         seen = self.features.of(
             [image for job, images in wanted.items() for image in images if image.digest not in job.features]
@@ -127,16 +129,16 @@ class Executor:
             known = job.features | seen
             job.features = {image.digest: known[image.digest] for image in images}
 
-    def _write(self, jobs: Sequence[WriteJob]) -> list[Tensor]:
+    def _decode(self, jobs: Sequence[WriteJob]) -> list[Tensor]:
         for job in jobs:
             missing = blocks_for(job.computed + 1) - len(job.blocks)
             job.blocks += self.blocks.take(max(0, missing))
         width = max(len(job.blocks) for job in jobs)
-        tables = [job.blocks + [NOBODY] * (width - len(job.blocks)) for job in jobs]
+        tables = [job.blocks + [PADDING_BLOCK] * (width - len(job.blocks)) for job in jobs]
         tokens = [(*job.next_token(), job.computed) for job in jobs]
         device = self.pool.device
         token_ids, positions, lengths = torch.tensor(tokens, device=device).T
-        step = Step(token_ids, positions, torch.tensor(tables, device=device), lengths)
+        step = DecodeBatch(token_ids, positions, torch.tensor(tables, device=device), lengths)
         logits = self._decoding(step)
         for job in jobs:
             job.computed += 1

@@ -1,4 +1,4 @@
-"""Passes through the network for many sequences at once: pieces of prompts, or one more token of each."""
+"""Passes through the network for many sequences at once: chunks of prompts, or one more token of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from engine.model.network import ErnieVL
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class Chunk:
     """New tokens of one sequence: ids `[t]` and positions `[3, t]`, behind `past` computed ones.
 
     `table` are the sequence's blocks, `images` the features of the placeholders in their order. With a `tree`
@@ -48,32 +48,32 @@ class Piece:
         return mask
 
 
-def read(network: ErnieVL, pool: KVPool, pieces: Sequence[Piece]) -> list[Tensor]:
-    """Compute pieces of any lengths in one packed pass; logits `[wanted, V]` of each.
+def prefill(network: ErnieVL, pool: KVPool, chunks: Sequence[Chunk]) -> list[Tensor]:
+    """Compute chunks of any lengths in one packed pass; logits `[wanted, V]` of each.
 
-    A piece may stand behind blocks that another fills in the same pass: a layer stores all keys first.
+    A chunk may stand behind blocks that another fills in the same pass: a layer stores all keys first.
     """
-    order = sorted(range(len(pieces)), key=lambda index: pieces[index].shape)
-    packed = [pieces[index] for index in order]
-    images = [features for piece in packed for features in piece.images]
-    hidden = network.decode(
-        torch.cat([piece.token_ids for piece in packed]).to(pool.device),
-        torch.cat([piece.positions for piece in packed], dim=1).to(pool.device),
+    order = sorted(range(len(chunks)), key=lambda index: chunks[index].shape)
+    packed = [chunks[index] for index in order]
+    images = [features for chunk in packed for features in chunk.images]
+    hidden = network.hidden_states(
+        torch.cat([chunk.token_ids for chunk in packed]).to(pool.device),
+        torch.cat([chunk.positions for chunk in packed], dim=1).to(pool.device),
         torch.cat(images) if images else None,
         _layout(pool, packed),
     )
-    parts = hidden.split([piece.length for piece in packed])
-    wanted = [part[-piece.wanted :] for part, piece in zip(parts, packed, strict=True)]
-    logits = network.logits(torch.cat(wanted)).split([piece.wanted for piece in packed])
+    parts = hidden.split([chunk.length for chunk in packed])
+    wanted = [part[-chunk.wanted :] for part, chunk in zip(parts, packed, strict=True)]
+    logits = network.logits(torch.cat(wanted)).split([chunk.wanted for chunk in packed])
     return [part for _, part in sorted(zip(order, logits, strict=True), key=lambda pair: pair[0])]
 
 
-def _layout(pool: KVPool, packed: Sequence[Piece]) -> Layout:
+def _layout(pool: KVPool, packed: Sequence[Chunk]) -> Layout:
     groups, new = [], []
-    for (length, past, _), run in groupby(packed, key=lambda piece: piece.shape):
+    for (length, past, _), run in groupby(packed, key=lambda chunk: chunk.shape):
         alike = list(run)
         end = past + length
-        blocks = torch.tensor([list(piece.table) for piece in alike], device=pool.device)
+        blocks = torch.tensor([list(chunk.table) for chunk in alike], device=pool.device)
         slots = slots_of(blocks)[:, :end]
         mask = alike[0].mask()
         groups.append(
@@ -88,12 +88,12 @@ def _layout(pool: KVPool, packed: Sequence[Piece]) -> Layout:
     return Layout(tuple(groups), pool, torch.cat(new))
 
 
-def write(
+def decode(
     network: ErnieVL, pool: KVPool, token_ids: Tensor, positions: Tensor, tables: Tensor, lengths: Tensor
 ) -> Tensor:
     """Decode n running sequences by one token: ids, positions and `lengths` `[n]`, tables `[n, B]`.
 
     Logits `[n, V]`. All shapes depend on n and B alone, and nothing is read back from the device. A row that
-    only fills the shape up has nobody's block in its table and length 0.
+    only fills the shape up has the padding block in its table and length 0.
     """
-    return network.write(token_ids, positions, Layout.next_tokens(pool, tables, lengths))
+    return network.decode(token_ids, positions, Layout.next_tokens(pool, tables, lengths))

@@ -12,7 +12,7 @@ from torch import Tensor
 from engine.errors import DeadlinePassed
 from engine.model.cache import BLOCK_TOKENS
 from engine.serving.choices import ChoiceTrie
-from engine.serving.forward import Piece
+from engine.serving.forward import Chunk
 from engine.serving.prompts import EncodedPrompt, PromptImage
 from engine.serving.reasoning import Writer
 from engine.serving.requests import Completion, Priority, Scores, Timings
@@ -26,7 +26,7 @@ class Job(ABC, Generic[Result]):
 
     `number` is its place among all requests. Of its tokens the first `computed` have their keys and values in
     `blocks`, whose contents `chain` names; `features` are those of its images that its prompt still needs. It
-    was `sent_away` last when it had so many tokens, 0 if never.
+    was `preempted_at` last when it had so many tokens, 0 if never.
     """
 
     prompt: EncodedPrompt
@@ -41,7 +41,7 @@ class Job(ABC, Generic[Result]):
     blocks: list[int] = field(default_factory=list)
     computed: int = 0
     reused: int = 0
-    sent_away: int = 0
+    preempted_at: int = 0
     features: dict[bytes, Tensor] = field(default_factory=dict)
     chain: tuple[bytes, ...] = ()
 
@@ -62,12 +62,12 @@ class Job(ABC, Generic[Result]):
     @property
     @abstractmethod
     def tail(self) -> int:
-        """The last tokens, which are computed in one piece and whose logits it reads."""
+        """The last tokens, which are computed in one chunk and whose logits it reads."""
 
     @property
-    def stays(self) -> bool:
-        """Whether it was sent away and has written nothing since: it keeps its blocks until it has."""
-        return self.length <= self.sent_away
+    def keeps_blocks(self) -> bool:
+        """Whether it was preempted and has written nothing since: it keeps its blocks until it has."""
+        return self.length <= self.preempted_at
 
     @property
     def reserved(self) -> int:
@@ -92,9 +92,9 @@ class Job(ABC, Generic[Result]):
         """Which of its last tokens see one another, where that is not all before them."""
         return None
 
-    def send_away(self) -> None:
+    def preempt(self) -> None:
         """Note that it has to give its blocks up."""
-        self.sent_away = self.length
+        self.preempted_at = self.length
 
     def images(self, tokens: int) -> list[PromptImage]:
         """The images among its next tokens."""
@@ -102,12 +102,12 @@ class Job(ABC, Generic[Result]):
         spans = zip(self.prompt.images, self.prompt.starts, strict=True)
         return [image for image, start in spans if start < end and start + image.tokens > self.computed]
 
-    def piece(self, tokens: int) -> Piece:
+    def chunk(self, tokens: int) -> Chunk:
         """Its next tokens, ready to compute."""
         start, end = self.computed, self.computed + tokens
         token_ids, positions = self.tokens(start, end)
         is_last = end == self.length
-        return Piece(
+        return Chunk(
             token_ids,
             positions,
             past=start,
@@ -219,9 +219,9 @@ class WriteJob(Job[Completion]):
         behind = torch.arange(prompt.next_position, prompt.next_position + count).expand(3, -1)
         return token_ids[start:end], torch.cat((prompt.positions, behind), dim=1)[:, start:end]
 
-    def send_away(self) -> None:
+    def preempt(self) -> None:
         """Its blocks are named as far as it has written."""
-        super().send_away()
+        super().preempt()
         self.chain = self.prompt.chain_with(self.written)
 
     def next_token(self) -> tuple[int, int]:

@@ -21,7 +21,7 @@ CHECK_SECONDS = 10.0
 """An engine that has had nothing to do for so long checks its accounts."""
 
 BATCHES_AHEAD = 2
-"""The engine has room for the batch that it computes, and for the next one."""
+"""The engine takes the batch that it computes, and for the next one."""
 
 
 class Loop:
@@ -155,20 +155,22 @@ class Loop:
         with self._changed:
             step = decide(self._queues.state(self._executor.blocks, limits), limits)
             queue = self._queues[step.priority]
-            reading, writing = queue.readers(step.read), queue.writers(step.write)
+            prefilling, decoding = queue.prefilling(step.prefill), queue.decoding(step.decode)
         assert step, "a request that fits waits for ever"
         if step.preempt is not None:
             self._preempt(step.preempt)
             return
-        for job, _ in reading:
+        for job, _ in prefilling:
             self._start(job)
         start = time.monotonic()
         with self._steps.step(step):
-            for job, logits in self._executor.read(reading) if reading else self._executor.write(writing):
+            for job, logits in (
+                self._executor.prefill(prefilling) if prefilling else self._executor.decode(decoding)
+            ):
                 self._go_on(job, logits)
         seconds = time.monotonic() - start
-        if step.read:
-            self._pace.note(sum(step.read.values()), seconds)
+        if step.prefill:
+            self._pace.note(sum(step.prefill.values()), seconds)
         with self._changed:
             self._queues.note(step, seconds)
 
@@ -178,11 +180,11 @@ class Loop:
             self._queues[job.priority].statistics.waited(job.started - job.submitted)
 
     def _preempt(self, number: int) -> None:
-        """Take a report's blocks; it is computed again when there is room, and says the same."""
+        """Take a report's blocks; it is computed again when blocks are free, and says the same."""
         with self._changed:
             queue = self._queues[Priority.REPORT]
             job = next(job for job in queue.jobs if job.number == number)
-            self._executor.set_aside(job)
+            self._executor.preempt(job)
             queue.add(job)
             queue.statistics.preempted()
 

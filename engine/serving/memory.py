@@ -21,7 +21,7 @@ CONTEXTS_A_REQUEST = 2
 
 @dataclass(frozen=True)
 class CacheBudget:
-    """Blocks of the pool, nobody's among them, and bytes for features."""
+    """Blocks of the pool, the padding block among them, and bytes for features."""
 
     blocks: int
     block_bytes: int

@@ -13,7 +13,7 @@ STEP_SECONDS = 0.5
 """What the prompts of a step of verdicts may take: longer ones would gain little, and who arrives waits."""
 
 SHORTER = 4
-"""A step that reads the prompts of reports is so many times shorter, because a verdict may wait behind it."""
+"""A step that prefills the prompts of reports is so many times shorter, because a verdict may wait behind it."""
 
 KEPT = 0.8
 """Of what earlier steps count beside the present one: a dozen steps forget a busy moment."""
@@ -23,7 +23,7 @@ FEWEST_TOKENS, MOST_TOKENS = 128, 8192
 
 
 class Pace:
-    """The limits of a step, from how fast the device has read prompts lately, their images included.
+    """The limits of a step, from how fast the device has prefilled lately, their images included.
 
     A configured `step_tokens` stands instead. Owned by the engine's thread, but for `batch`.
     """
@@ -57,6 +57,6 @@ def tokens_per_second(network: ErnieVL) -> float:
     seconds = 0.0
     for _ in range(2):
         start = time.perf_counter()
-        network.logits(network.decode(token_ids, positions, None, layout)[-1:]).cpu()
+        network.logits(network.hidden_states(token_ids, positions, None, layout)[-1:]).cpu()
         seconds = time.perf_counter() - start
     return SAMPLE_TOKENS / seconds

@@ -8,30 +8,30 @@ from engine.serving.blocks import Blocks
 from engine.serving.executor import blocks_for
 from engine.serving.jobs import AnyJob, WriteJob, check_deadline
 from engine.serving.requests import Priority, PriorityStats
-from engine.serving.scheduler import Lane, Limits, Running, State, Step, Waiting, owed_after
-from engine.serving.statistics import LaneStatistics
+from engine.serving.scheduler import Limits, PriorityQueueView, Running, State, Step, Waiting, owed_after
+from engine.serving.statistics import QueueStatistics
 
 
 class Queue:
     """The jobs of one priority in the order of their numbers: those to read, and those that write."""
 
     def __init__(self) -> None:
-        self.statistics = LaneStatistics()
+        self.statistics = QueueStatistics()
         self._waiting: list[AnyJob] = []
         self._running: list[WriteJob] = []
-        self._read_last = False
+        self._prefilled_last = False
 
     @property
     def jobs(self) -> list[AnyJob]:
         """All of them."""
         return [*self._waiting, *self._running]
 
-    def readers(self, read: dict[int, int]) -> list[tuple[AnyJob, int]]:
+    def prefilling(self, read: dict[int, int]) -> list[tuple[AnyJob, int]]:
         """The waiting jobs of these numbers, each with the tokens beside its number."""
         by_number = {job.number: job for job in self._waiting if job.number in read}
         return [(by_number[number], tokens) for number, tokens in read.items()]
 
-    def writers(self, numbers: tuple[int, ...]) -> list[WriteJob]:
+    def decoding(self, numbers: tuple[int, ...]) -> list[WriteJob]:
         """The running jobs of these numbers."""
         wanted = set(numbers)
         return [job for job in self._running if job.number in wanted]
@@ -55,7 +55,7 @@ class Queue:
 
     def note(self, step: Step) -> None:
         """Remember what its last step was."""
-        self._read_last = bool(step.read)
+        self._prefilled_last = bool(step.prefill)
 
     def stats(self) -> PriorityStats:
         """Those here now, and the counts."""
@@ -63,14 +63,14 @@ class Queue:
         waiting = sum(job.started is None for job in jobs)
         return self.statistics.read(waiting, len(jobs) - waiting)
 
-    def lane(self, blocks: Blocks, limits: Limits) -> Lane:
+    def view(self, blocks: Blocks, limits: Limits) -> PriorityQueueView:
         """What the scheduler sees: of those that wait the ones that one step could reach."""
         begun = [job for job in self._waiting if job.blocks]
         others = [job for job in self._waiting if not job.blocks][: limits.batch]
-        return Lane(
+        return PriorityQueueView(
             waiting=tuple(_waiting(job, blocks) for job in (*begun, *others)),
             running=tuple(_running(job) for job in self._running),
-            read_last=self._read_last,
+            prefilled_last=self._prefilled_last,
         )
 
 
@@ -88,7 +88,7 @@ class Queues(dict[Priority, Queue]):
 
     def state(self, blocks: Blocks, limits: Limits) -> State:
         """What the scheduler decides from."""
-        verdicts, reports = (self[priority].lane(blocks, limits) for priority in Priority)
+        verdicts, reports = (self[priority].view(blocks, limits) for priority in Priority)
         return State(verdicts, reports, blocks.free, self._owed)
 
     def note(self, step: Step, seconds: float) -> None:
@@ -110,7 +110,7 @@ def reason_to_drop(job: AnyJob) -> EngineError | None:
 def _waiting(job: AnyJob, blocks: Blocks) -> Waiting:
     if job.blocks:
         left = job.length - job.computed
-        return Waiting(job.number, left, job.tail, blocks=0, begun=True, stays=job.stays)
+        return Waiting(job.number, left, job.tail, blocks=0, begun=True, keeps_blocks=job.keeps_blocks)
     return Waiting(
         job.number,
         job.length - len(blocks.found(job.shareable)) * BLOCK_TOKENS,
@@ -120,4 +120,4 @@ def _waiting(job: AnyJob, blocks: Blocks) -> Waiting:
 
 
 def _running(job: WriteJob) -> Running:
-    return Running(job.number, max(0, blocks_for(job.computed + 1) - len(job.blocks)), job.stays)
+    return Running(job.number, max(0, blocks_for(job.computed + 1) - len(job.blocks)), job.keeps_blocks)

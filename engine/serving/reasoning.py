@@ -14,11 +14,11 @@ from engine.serving.text import TextDecoder
 
 
 @dataclass(frozen=True)
-class Marks:
+class SpecialTokens:
     """Ids with a meaning: what ends an answer, what ends the reasoning, and what is never written.
 
     `line_end` goes before a `closing` that the model did not write itself. `closing` is the end of a thinking
-    block as the template writes it: `</think>` and the lines behind it. `never` are the marks of an image,
+    block as the template writes it: `</think>` and the lines behind it. `never` are the special tokens of an image,
     which only a prompt may hold, and ids without a token.
     """
 
@@ -39,7 +39,7 @@ class Writer:
     def __init__(
         self,
         decoder: Callable[[], TextDecoder],
-        marks: Marks,
+        special_tokens: SpecialTokens,
         sampling: Sampling,
         grammar: Grammar | None,
         thinking: bool,
@@ -51,8 +51,8 @@ class Writer:
         self.content = WrittenPart("content", decoder(), on_text)
         self.tokens = 0
         self.finish_reason: FinishReason | None = None
-        self._marks = marks
-        self._never = torch.tensor(marks.never, dtype=torch.long)
+        self._special_tokens = special_tokens
+        self._never = torch.tensor(special_tokens.never, dtype=torch.long)
         self._sampling = sampling
         self._sampler = Sampler(sampling, prompt_ids)
         self._grammar = grammar
@@ -77,12 +77,12 @@ class Writer:
     def _reason(self, logits: Tensor) -> Sequence[int]:
         if len(self.reasoning.token_ids) < self._sampling.reasoning_budget:
             token = self._sampler.choose(logits)
-            if token == self._marks.closing[0]:
-                return self._close(self._marks.closing)
-            if token not in self._marks.stops:
+            if token == self._special_tokens.closing[0]:
+                return self._close(self._special_tokens.closing)
+            if token not in self._special_tokens.stops:
                 self.reasoning.add(token)
                 return (token,)
-        return self._close((*self._marks.line_end, *self._marks.closing))
+        return self._close((*self._special_tokens.line_end, *self._special_tokens.closing))
 
     def _close(self, token_ids: Sequence[int]) -> Sequence[int]:
         self.reasoning.finish()
@@ -91,7 +91,7 @@ class Writer:
 
     def _answer(self, logits: Tensor) -> Sequence[int]:
         token = self._sampler.choose(self._grammar.mask(logits) if self._grammar else logits)
-        if token in self._marks.stops:
+        if token in self._special_tokens.stops:
             self.finish_reason = "stop"
             return ()
         self.content.add(token)

@@ -120,7 +120,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Completion:
-    """What the model wrote; `completion_tokens` counts reasoning, content and the marks between them."""
+    """What the model wrote; `completion_tokens` counts reasoning, content and the special tokens between them."""
 
     reasoning: str
     content: str

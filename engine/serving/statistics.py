@@ -26,7 +26,7 @@ Outcome = Scores | Completion | EngineError | None
 """What a request ends with; None where its caller has cancelled it."""
 
 
-class LaneStatistics:
+class QueueStatistics:
     """Of the requests of one priority; written by the engine's thread under the loop's lock."""
 
     def __init__(self) -> None:
@@ -98,8 +98,8 @@ class StepStatistics:
         """Time it while it is carried out."""
         self._began = began = time.monotonic()
         yield
-        requests = len(step.read) + len(step.write)
-        tokens = sum(step.read.values()) + len(step.write)
+        requests = len(step.prefill) + len(step.decode)
+        tokens = sum(step.prefill.values()) + len(step.decode)
         with self._lock:
             self._began = None
             self._steps += 1

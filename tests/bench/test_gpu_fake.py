@@ -25,7 +25,7 @@ from bench.gpu.targets import (
     VERDICT_TIME,
     WEIGHTS,
 )
-from engine.serving.decoding import Decoding, Step
+from engine.serving.decoding import DecodeBatch, Decoding
 from tests.engine.kernels.cuda_shim.fake_gpu import fake_gpu
 from tests.engine.kernels.cuda_shim.harness import Shim
 
@@ -134,7 +134,7 @@ def test_the_28b_model_sees_and_writes_in_a_captured_graph(
             pool, tables = gpu_model.pool_of(network, 576, streams)
             lengths = torch.full((streams,), 512, device=setting.device)
             table = torch.tensor(tables, device=setting.device)
-            logits = Decoding(network, pool)(Step(lengths, lengths, table, lengths))
+            logits = Decoding(network, pool)(DecodeBatch(lengths, lengths, table, lengths))
             assert logits.shape == (streams, network.config.text.vocab_size)
             assert logits.is_cuda
 

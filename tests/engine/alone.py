@@ -1,4 +1,4 @@
-"""One sequence by itself, computed in pieces of any size: what the engine's answers are compared with."""
+"""One sequence by itself, computed in chunks of any size: what the engine's answers are compared with."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ class Alone:
     """A prompt and what follows it, in a pool of its own; `last` `[V]` are the newest token's logits."""
 
     def __init__(self, network: ErnieVL, prompt: EncodedPrompt, capacity: int) -> None:
-        """Compute the prompt in one piece, with room for so many more tokens."""
+        """Compute the prompt in one chunk, with room for so many more tokens."""
         blocks = blocks_for(prompt.length + capacity)
         self._network = network
         self._pool = KVPool(network.config.text, 1 + blocks, network.dtype, network.device)
@@ -33,6 +33,6 @@ class Alone:
         self.last = self._compute(torch.tensor(token_ids), positions, [])
 
     def _compute(self, token_ids: Tensor, positions: Tensor, images: Sequence[Tensor]) -> Tensor:
-        piece = forward.Piece(token_ids, positions, self._length, self._table, images)
+        chunk = forward.Chunk(token_ids, positions, self._length, self._table, images)
         self._length += len(token_ids)
-        return forward.read(self._network, self._pool, [piece])[0][-1]
+        return forward.prefill(self._network, self._pool, [chunk])[0][-1]

@@ -108,7 +108,7 @@ def _inputs(encoded: EncodedPrompt, directory: Path) -> dict[str, torch.Tensor]:
         "pixel_values": encoded.patches,
         "image_grid_thw": torch.tensor(encoded.grids),
         "mm_token_type_ids": (ids == config.image_token_id).int(),
-        "moe_mm_token_type_ids": torch.isin(ids, torch.tensor(config.image_marks)).int(),
+        "moe_mm_token_type_ids": torch.isin(ids, torch.tensor(config.image_special_ids)).int(),
     }
 
 

@@ -182,14 +182,14 @@ def test_a_frame_too_large_for_memory_fails_alone(
     own_engine: Engine, network: ErnieVL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scores that do not fit together are computed one by one, and only the one that never fits is told."""
-    decode = network.decode
+    hidden_states = network.hidden_states
 
     def small_memory(token_ids: torch.Tensor, *rest: object) -> torch.Tensor:
         if len(token_ids) > 60:
             torch.empty(1 << 60)
-        return decode(token_ids, *rest)  # type: ignore[arg-type]
+        return hidden_states(token_ids, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(network, "decode", small_memory)
+    monkeypatch.setattr(network, "hidden_states", small_memory)
     report, gate = _held(own_engine)
     large = Prompt(("Inspect the part. " * 20,))
     futures = [own_engine.score(prompt, CHOICES) for prompt in (QUESTION, large, QUESTION)]
@@ -218,12 +218,12 @@ def test_an_unexplained_fault_ends_the_engine_loudly(
     def broken(*_: object) -> torch.Tensor:
         raise RuntimeError("the device is gone")
 
-    monkeypatch.setattr(network, "decode", broken)
+    monkeypatch.setattr(network, "hidden_states", broken)
     for future in (own_engine.score(QUESTION, CHOICES), own_engine.generate(QUESTION, LONG)):
         fault = future.exception(30)
         assert isinstance(fault, EngineClosed)
         assert "the device is gone" in fault.detail
-    assert not own_engine.healthy()
+    assert own_engine.stats().failure is not None
     assert "the device is gone" in str(own_engine.stats().failure)
     own_engine.close()
 
@@ -324,4 +324,4 @@ def test_a_lost_block_ends_the_engine(own_engine: Engine) -> None:
     with pytest.raises(CacheCorrupt):
         own_engine.check_integrity()
     own_engine.close()
-    assert not own_engine.healthy()
+    assert own_engine.stats().failure is not None

@@ -58,12 +58,12 @@ def test_frames_scored_together_score_as_they_do_alone(engine: Engine) -> None:
 
 
 def test_choices_that_begin_alike_are_computed_once(tiny_checkpoint: Path) -> None:
-    """The trie has one node for each distinct beginning, and the end token costs nothing."""
+    """The trie has one node for each distinct prefix, and the end token costs nothing."""
     tokenizer = Tokenizer(tiny_checkpoint)
     trie = choice_trie(CHOICES, tokenizer)
     answers = [tokenizer.encode(choice) for choice in CHOICES]
-    beginnings = {tuple(answer[:end]) for answer in answers for end in range(1, len(answer) + 1)}
-    assert trie.nodes == len(beginnings)
+    prefixes = {tuple(answer[:end]) for answer in answers for end in range(1, len(answer) + 1)}
+    assert trie.nodes == len(prefixes)
     assert trie.nodes < sum(len(answer) for answer in answers)
 
 

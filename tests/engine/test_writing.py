@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine import Completion, Engine, EngineError, Prompt, PromptInvalid, Sampling
 from engine.model.tokenizer import Tokenizer
 from engine.serving.grammar import GrammarBook, guide_of
-from engine.serving.reasoning import Marks, Writer
+from engine.serving.reasoning import SpecialTokens, Writer
 from engine.serving.requests import OutputPart
 from engine.serving.sampler import Sampler
 from engine.serving.text import TextDecoder
@@ -55,13 +55,13 @@ class Desk:
         closing = (self.tokenizer.id_of("</think>"), *self.tokenizer.encode("\n\n"))
         never = tuple(range(self.tokenizer.size, self.vocab_size))
         line_end = tuple(self.tokenizer.encode("\n"))
-        self.marks = Marks(self.tokenizer.stop_ids, line_end, closing, never)
+        self.special_tokens = SpecialTokens(self.tokenizer.stop_ids, line_end, closing, never)
 
     def write(self, seed: int, schema: dict[str, Any] | None, thinking: bool, sampling: Sampling) -> Writer:
         """Write until the end, the logits drawn from a normal distribution."""
         generator = torch.Generator().manual_seed(seed)
         grammar = self.book.grammar(schema) if schema else None
-        writer = Writer(self.decoder, self.marks, sampling, grammar, thinking, None)
+        writer = Writer(self.decoder, self.special_tokens, sampling, grammar, thinking, None)
         while writer.finish_reason is None:
             writer.choose(torch.randn(self.vocab_size, generator=generator) * 2)
         return writer
@@ -120,7 +120,7 @@ def test_reasoning_that_ends_early_is_followed_by_the_answer(desk: Desk, ending:
     """Whether the model closes its block or ends its text, the answer still comes, within the schema."""
     writer = Writer(
         desk.decoder,
-        desk.marks,
+        desk.special_tokens,
         Sampling(max_tokens=400),
         desk.book.grammar({"const": "done"}),
         thinking=True,
@@ -129,7 +129,7 @@ def test_reasoning_that_ends_early_is_followed_by_the_answer(desk: Desk, ending:
     script = [*desk.tokenizer.encode("hm"), desk.tokenizer.id_of(ending)]
     for token in script:
         chosen = writer.choose(torch.eye(desk.vocab_size)[token])
-    assert list(chosen)[-len(desk.marks.closing) :] == list(desk.marks.closing)
+    assert list(chosen)[-len(desk.special_tokens.closing) :] == list(desk.special_tokens.closing)
     while writer.finish_reason is None:
         writer.choose(torch.zeros(desk.vocab_size))
     assert (writer.reasoning.text, writer.content.text) == ("hm", '"done"')
@@ -249,6 +249,6 @@ def test_a_schema_that_cannot_be_followed_is_refused(engine: Engine, picture: Pr
 
 def test_an_answer_ends_at_the_models_end_token(desk: Desk) -> None:
     """A model that wants to say nothing says nothing."""
-    writer = Writer(desk.decoder, desk.marks, Sampling(9), None, thinking=False, on_text=None)
+    writer = Writer(desk.decoder, desk.special_tokens, Sampling(9), None, thinking=False, on_text=None)
     assert writer.choose(torch.eye(desk.vocab_size)[desk.tokenizer.eos_id]) == ()
     assert (writer.finish_reason, writer.content.text, writer.tokens) == ("stop", "", 0)

@@ -29,7 +29,7 @@ struct Scratch {
   alignas(64) float scale[kTile];
 };
 
-// What a worker needs for a tile of `count` tokens: scratch, and room for the results of two matrices [count][kTile].
+// What a worker needs for a tile of `count` tokens: scratch, and space for the results of two matrices [count][kTile].
 struct WorkerSpace {
   Scratch scratch;
   std::vector<float> gate, up;

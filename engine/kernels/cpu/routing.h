@@ -14,7 +14,7 @@ struct Router {
 };
 
 // chosen and weights [T][K] of x [T][H]: softmax, the K largest with the bias, the lower expert first among equals, and
-// their probabilities as parts of their sum. A token's are the same bits in whatever company it comes.
+// their probabilities as parts of their sum. A token's are the same bits whatever else is in its batch.
 void route(const Kernels& kernels, const Pool& pool, const Router& router, const float* x, int tokens, int hidden,
            int64_t* chosen, float* weights);
 

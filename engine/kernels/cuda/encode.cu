@@ -101,7 +101,7 @@ __device__ inline void begin(int* keys, const int* closing) {
 
 using namespace lynceus;
 
-// `scratch` has room for the numbers of one pass, [grid][128][kSegments][states].
+// `scratch` has space for the numbers of one pass, [grid][128][kSegments][states].
 extern "C" __global__ void __launch_bounds__(256)
     encode(const i8* targets, u8* codes, u8* scratch, int segments, int half_steps) {
   int* keys = reinterpret_cast<int*>(shared_memory());     // [2][states][kSegments]

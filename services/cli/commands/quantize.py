@@ -36,8 +36,8 @@ def quantize(
     examples = () if calibrate is None else read_examples(calibrate, recipes)
     try:
         options = Options(window_bits, bits_elsewhere)
-        with shown(output) as tell:
-            totals = compress(source, target, options, examples, tell)
+        with shown(output) as on_progress:
+            totals = compress(source, target, options, examples, on_progress)
     except EngineError as error:
         raise EngineRefused(error.detail, hint=error.hint) from error
     for line in summary(totals, target):

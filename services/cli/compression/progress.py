@@ -7,20 +7,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from engine.compression import REPORT, Tell, Totals
+from engine.compression import REPORT, OnProgress, Totals
 from engine.compression import Progress as Step
 from services.cli.console import say
 
 
 @contextmanager
-def shown(console: Console) -> Iterator[Tell]:
+def shown(console: Console) -> Iterator[OnProgress]:
     """A progress bar, or lines where there is no terminal, and what is to be told how far things are."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, speed_estimate_period=600) as bar:
         task = bar.add_task("", total=None)
         begun = ""
 
-        def tell(step: Step) -> None:
+        def on_progress(step: Step) -> None:
             nonlocal begun
             bar.update(task, description=step.doing, completed=step.done, total=step.total)
             # A log file, which shows no bar, gets a line for each thing begun.
@@ -28,7 +28,7 @@ def shown(console: Console) -> Iterator[Tell]:
                 say(console, f"{100 * step.done // max(step.total, 1):3} % done: {step.doing}")
             begun = step.doing
 
-        yield tell
+        yield on_progress
 
 
 def summary(totals: Totals, target: Path) -> Iterator[str]:

@@ -17,7 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from engine.model import attention, load
 from engine.model.cache import ROW_NUMBERS, KVPool
 from engine.serving import forward
-from engine.serving.forward import Piece
+from engine.serving.forward import Chunk
 from tests.engine.kernels.cuda_shim.fake_gpu import HOST, FakeGpu, fake_gpu
 from tests.engine.kernels.cuda_shim.harness import Shim
 from tests.engine.tiny import SPECIAL_TOKENS, Shape
@@ -63,31 +63,31 @@ def gpu(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGpu]:
 
 
 def said(checkpoint: Path, device: torch.device, dtype: torch.dtype) -> list[Tensor]:
-    """Logits of a prompt in three pieces, the last with a tree, and of a whole one; then of next tokens."""
+    """Logits of a prompt in three chunks, the last with a tree, and of a whole one; then of next tokens."""
     network = load(checkpoint, dtype, device)
     pool = KVPool(network.config.text, 9, dtype, device)
     draw = torch.Generator().manual_seed(7)
     words = torch.randint(len(SPECIAL_TOKENS), 400, (LENGTH,), generator=draw)
     tables = [1, 2, 3, 4], [5, 6, 7, 8]
 
-    def piece(start: int, end: int, table: list[int], tree: Tensor | None = None) -> Piece:
+    def chunk(start: int, end: int, table: list[int], tree: Tensor | None = None) -> Chunk:
         positions = torch.arange(start, end).expand(3, -1)
-        return Piece(words[start:end], positions, start, table, tree=tree, wanted=3)
+        return Chunk(words[start:end], positions, start, table, tree=tree, wanted=3)
 
-    found = forward.read(network, pool, [piece(0, FIRST, tables[0]), piece(0, FIRST, tables[1], TREE)])
-    found += forward.read(network, pool, [piece(FIRST, SECOND, tables[0])])
-    found += forward.read(network, pool, [piece(SECOND, LENGTH, tables[0], TREE)])
+    found = forward.prefill(network, pool, [chunk(0, FIRST, tables[0]), chunk(0, FIRST, tables[1], TREE)])
+    found += forward.prefill(network, pool, [chunk(FIRST, SECOND, tables[0])])
+    found += forward.prefill(network, pool, [chunk(SECOND, LENGTH, tables[0], TREE)])
     lengths = torch.tensor([LENGTH, FIRST], device=device)
     next_words = words[:2].to(device)
     found.append(
-        forward.write(network, pool, next_words, lengths, torch.tensor(tables, device=device), lengths)
+        forward.decode(network, pool, next_words, lengths, torch.tensor(tables, device=device), lengths)
     )
     return [each.to(HOST).float() for each in found]
 
 
 @torch.inference_mode()
 def test_a_gpu_attends_to_what_the_processor_does(tiny_checkpoint: Path, gpu: FakeGpu) -> None:
-    """Whole prompts, pieces behind others, trees of answers, and next tokens."""
+    """Whole prompts, chunks behind others, trees of answers, and next tokens."""
     del gpu
     expected = said(tiny_checkpoint, HOST, torch.float32)
 

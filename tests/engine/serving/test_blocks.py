@@ -1,4 +1,4 @@
-"""Blocks: each has the owners it should, and a beginning is found as long as nobody needed its place."""
+"""Blocks: each has the owners it should, and a prefix is found as long as nobody needed its place."""
 
 import pytest
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ def _fill(blocks: Blocks, chain: tuple[bytes, ...]) -> list[int]:
     return table + fresh
 
 
-def test_a_beginning_is_shared_while_it_is_there() -> None:
+def test_a_prefix_is_shared_while_it_is_there() -> None:
     """Two sequences own the same blocks, and it costs the second one nothing."""
     blocks = Blocks(9)
     first = _fill(blocks, CHAINS[0])
@@ -30,7 +30,7 @@ def test_a_beginning_is_shared_while_it_is_there() -> None:
 
 
 def test_what_was_released_is_found_until_its_place_is_needed() -> None:
-    """The end of a chain goes before its beginning, and the longest unused chain before others."""
+    """The end of a chain goes before its prefix, and the longest unused chain before others."""
     blocks = Blocks(9)
     for chain in CHAINS[:2]:
         blocks.release(_fill(blocks, chain))
@@ -60,7 +60,7 @@ def test_without_reuse_nothing_is_found() -> None:
 
 @pytest.mark.parametrize("tables", [[], [[1, 2, 3]], [[1, 2], [2]], [[0, 1, 2]]])
 def test_a_leak_is_named(tables: list[list[int]]) -> None:
-    """A block owned by nobody, by one too many, or that is nobody's."""
+    """A block owned by nobody, by one too many, or that is the padding block."""
     blocks = Blocks(9)
     assert blocks.take(2) == [1, 2]
     with pytest.raises(CacheCorrupt, match=r"\d"):
@@ -78,7 +78,7 @@ class Sharing(RuleBasedStateMachine):
 
     @rule(chain=st.sampled_from(CHAINS), more=st.integers(0, 2))
     def begin(self, chain: tuple[bytes, ...], more: int) -> None:
-        """A sequence takes what is there and the rest anew, if there is room."""
+        """A sequence takes what is there and the rest anew, if enough are free."""
         if self.blocks.cost(chain, len(chain) + more) <= self.blocks.free:
             self.tables.append(_fill(self.blocks, chain) + self.blocks.take(more))
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from engine.model import ErnieVL, load
-from engine.model.cache import BLOCK_TOKENS, NOBODY, KVPool
+from engine.model.cache import BLOCK_TOKENS, PADDING_BLOCK, KVPool
 from engine.serving import forward
-from engine.serving.decoding import LEAST_BLOCKS, Decoding, Step, bucket, filled_up
+from engine.serving.decoding import LEAST_BLOCKS, DecodeBatch, Decoding, bucket, filled_up
 
-TABLES = [[3, 1, NOBODY], [2, 4, 5]]
+TABLES = [[3, 1, PADDING_BLOCK], [2, 4, 5]]
 LENGTHS = [20, 40]
 
 
@@ -31,19 +31,21 @@ def pool(network: ErnieVL) -> Iterator[KVPool]:
     assert made.keys.isfinite().all()
 
 
-def step() -> Step:
+def step() -> DecodeBatch:
     """One more token for two texts of different lengths."""
-    return Step(torch.tensor([7, 9]), torch.tensor(LENGTHS), torch.tensor(TABLES), torch.tensor(LENGTHS))
+    return DecodeBatch(
+        torch.tensor([7, 9]), torch.tensor(LENGTHS), torch.tensor(TABLES), torch.tensor(LENGTHS)
+    )
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize(("texts", "blocks"), [(2, 3), (2, 16), (4, 3), (8, 32)])
 def test_filling_a_step_up_changes_no_answer(network: ErnieVL, pool: KVPool, texts: int, blocks: int) -> None:
     """Neither logits nor what is kept of the texts' own tokens."""
-    expected = forward.write(network, pool, *step())
+    expected = forward.decode(network, pool, *step())
     kept = pool.keys[:, BLOCK_TOKENS:].clone()
 
-    found = forward.write(network, pool, *filled_up(step(), texts, blocks))
+    found = forward.decode(network, pool, *filled_up(step(), texts, blocks))
 
     torch.testing.assert_close(found[:2], expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(pool.keys[:, BLOCK_TOKENS:], kept, rtol=1e-5, atol=1e-5)
@@ -52,7 +54,7 @@ def test_filling_a_step_up_changes_no_answer(network: ErnieVL, pool: KVPool, tex
 @torch.inference_mode()
 def test_the_processor_computes_a_step_as_it_comes(network: ErnieVL, pool: KVPool) -> None:
     """There is nothing to capture, so nothing is filled up."""
-    assert torch.equal(Decoding(network, pool)(step()), forward.write(network, pool, *step()))
+    assert torch.equal(Decoding(network, pool)(step()), forward.decode(network, pool, *step()))
 
 
 @pytest.mark.parametrize("number", range(1, 66))

@@ -11,7 +11,7 @@ from engine.model import ErnieVL
 from tests.engine.serving.traffic import PROMPTS, Alone, Ask, Stepped
 
 BAD = 5
-"""The prompt that breaks: the one with a system turn, which shares no beginning with the others."""
+"""The prompt that breaks: the one with a system turn, which shares no prefix with the others."""
 
 SCORES = [Ask(n, classes=0, priority=Priority.VERDICT) for n in range(len(PROMPTS))]
 
@@ -40,15 +40,15 @@ def _bad_token(stepped: Stepped) -> int:
 def _break(stepped: Stepped, monkeypatch: pytest.MonkeyPatch, harm: Callable[[torch.Tensor], None]) -> None:
     """Have every pass that reads the bad token harmed."""
     network: ErnieVL = stepped.engine._loop._executor._network
-    decode, token = network.decode, _bad_token(stepped)
+    hidden_states, token = network.hidden_states, _bad_token(stepped)
 
     def harmed(token_ids: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-        hidden = decode(token_ids, *rest)  # type: ignore[arg-type]
+        hidden = hidden_states(token_ids, *rest)  # type: ignore[arg-type]
         if (places := (token_ids == token).nonzero()[:, 0]).numel():
             harm(hidden[int(places[0]) :])
         return hidden
 
-    monkeypatch.setattr(network, "decode", harmed)
+    monkeypatch.setattr(network, "hidden_states", harmed)
 
 
 def _raise(_: torch.Tensor) -> None:
@@ -71,7 +71,7 @@ def test_what_one_request_raises_fails_it_alone(
             assert "met its match" in fault.detail
         else:
             alone.check(ask, future.result(1))
-    assert stepped.engine.healthy()
+    assert stepped.engine.stats().failure is None
 
 
 def test_numbers_that_are_none_are_never_read_by_others(stepped: Stepped, alone: Alone) -> None:
@@ -106,15 +106,15 @@ def test_a_fault_of_a_report_leaves_the_others_writing(
     futures = [ask.of(stepped.engine) for ask in asks]
     stepped.go(2)
     jobs = stepped.engine._loop._queues[Priority.REPORT].jobs
-    block, write = jobs[1].blocks[-1], network.write
+    block, decode = jobs[1].blocks[-1], network.decode
 
     def harmed(token_ids: torch.Tensor, positions: torch.Tensor, layout: object) -> torch.Tensor:
         slots = layout.slots  # type: ignore[attr-defined]
         if (slots // 16 == block).any():
             raise RuntimeError("a kernel met its match")
-        return write(token_ids, positions, layout)  # type: ignore[arg-type]
+        return decode(token_ids, positions, layout)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(network, "write", harmed)
+    monkeypatch.setattr(network, "decode", harmed)
     stepped.finish()
     assert isinstance(futures[1].exception(1), EngineError)
     for n in (0, 2):

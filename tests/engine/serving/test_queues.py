@@ -26,5 +26,5 @@ def test_who_was_sent_away_comes_back_to_its_place(tiny_checkpoint: Path) -> Non
         queue.add(job)
     jobs[4].blocks = blocks.take(1)
     queue.add(jobs[0])
-    seen = [(job.number, job.begun) for job in queue.lane(blocks, LIMITS).waiting]
+    seen = [(job.number, job.begun) for job in queue.view(blocks, LIMITS).waiting]
     assert sorted(seen) == [(0, False), (1, False), (4, True)]

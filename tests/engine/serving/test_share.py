@@ -12,8 +12,8 @@ from engine.serving.requests import Priority
 from engine.serving.scheduler import (
     CREDIT_SECONDS,
     REPORT_SHARE,
-    Lane,
     Limits,
+    PriorityQueueView,
     Running,
     State,
     Step,
@@ -40,7 +40,7 @@ class Request:
     written: int = 0
     computed: int = 0
     blocks: int = 0
-    sent_away: list[int] = field(default_factory=list)
+    preempted_at: list[int] = field(default_factory=list)
 
     @property
     def length(self) -> int:
@@ -48,17 +48,19 @@ class Request:
         return self.prompt + self.written
 
     @property
-    def stays(self) -> bool:
-        """Whether it has not advanced since it was sent away."""
-        return self.length in self.sent_away[-1:]
+    def keeps_blocks(self) -> bool:
+        """Whether it has not advanced since it was preempted."""
+        return self.length in self.preempted_at[-1:]
 
-    def lane(self) -> Waiting | Running:
+    def view(self) -> Waiting | Running:
         """As the scheduler sees it."""
         if self.written and self.computed >= self.length - 1:
-            return Running(self.number, -(-self.length // BLOCK) - self.blocks, self.stays)
+            return Running(self.number, -(-self.length // BLOCK) - self.blocks, self.keeps_blocks)
         begun = self.blocks > 0
         blocks = 0 if begun else -(-self.length // BLOCK)
-        return Waiting(self.number, self.length - self.computed, 1, blocks, begun, begun and self.stays)
+        return Waiting(
+            self.number, self.length - self.computed, 1, blocks, begun, begun and self.keeps_blocks
+        )
 
 
 class World:
@@ -68,43 +70,43 @@ class World:
         self.blocks = blocks
         self.numbers = itertools.count(100)
         self.sizes = itertools.cycle(verdicts)
-        self.lanes: dict[Priority, list[Request]] = {Priority.VERDICT: [], Priority.REPORT: reports}
-        self.read_last = dict.fromkeys(Priority, False)
+        self.queues: dict[Priority, list[Request]] = {Priority.VERDICT: [], Priority.REPORT: reports}
+        self.prefilled_last = dict.fromkeys(Priority, False)
 
     def step(self, owed: float) -> Step:
         """The next step, while at least one verdict waits."""
-        verdicts = self.lanes[Priority.VERDICT]
+        verdicts = self.queues[Priority.VERDICT]
         if not verdicts:
             verdicts.append(Request(next(self.numbers), next(self.sizes)))
-        held = sum(request.blocks for lane in self.lanes.values() for request in lane)
-        verdicts_lane, reports_lane = (self._lane(priority) for priority in Priority)
-        step = decide(State(verdicts_lane, reports_lane, self.blocks - held, owed), LIMITS)
+        held = sum(request.blocks for queue in self.queues.values() for request in queue)
+        verdicts_view, reports_view = (self._queue(priority) for priority in Priority)
+        step = decide(State(verdicts_view, reports_view, self.blocks - held, owed), LIMITS)
         self._carry_out(step)
         return step
 
-    def _lane(self, priority: Priority) -> Lane:
-        seen = [request.lane() for request in self.lanes[priority]]
-        return Lane(
+    def _queue(self, priority: Priority) -> PriorityQueueView:
+        seen = [request.view() for request in self.queues[priority]]
+        return PriorityQueueView(
             tuple(request for request in seen if isinstance(request, Waiting)),
             tuple(request for request in seen if isinstance(request, Running)),
-            self.read_last[priority],
+            self.prefilled_last[priority],
         )
 
     def _carry_out(self, step: Step) -> None:
         if step.preempt is not None:
-            gone = next(r for r in self.lanes[Priority.REPORT] if r.number == step.preempt)
-            gone.sent_away.append(gone.length)
+            gone = next(r for r in self.queues[Priority.REPORT] if r.number == step.preempt)
+            gone.preempted_at.append(gone.length)
             gone.blocks = gone.computed = 0
             return
-        self.read_last[step.priority] = bool(step.read)
-        lane = self.lanes[step.priority]
-        computed = {**step.read, **dict.fromkeys(step.write, 1)}
-        for request in lane:
+        self.prefilled_last[step.priority] = bool(step.prefill)
+        queue = self.queues[step.priority]
+        computed = {**step.prefill, **dict.fromkeys(step.decode, 1)}
+        for request in queue:
             if tokens := computed.get(request.number, 0):
                 request.blocks = max(request.blocks, -(-request.length // BLOCK))
                 request.computed += tokens
                 request.written += request.to_write > 0 and request.computed == request.length
-        lane[:] = [r for r in lane if r.computed < r.length and (r.written < r.to_write or not r.to_write)]
+        queue[:] = [r for r in queue if r.computed < r.length and (r.written < r.to_write or not r.to_write)]
 
 
 def _balance(taken: list[tuple[Priority, float]]) -> NDArray[np.float64]:
@@ -149,17 +151,17 @@ def test_verdicts_get_all_the_rest(lengths: list[tuple[float, float]]) -> None:
 def test_every_report_is_written_in_the_end(
     reports: list[tuple[int, int]], verdicts: list[int], spare: int
 ) -> None:
-    """Endless verdicts and a tight cache: who was sent away has advanced before the next time."""
+    """Endless verdicts and a tight cache: a preempted request has advanced before the next time."""
     requests = [Request(number, *sizes) for number, sizes in enumerate(reports)]
     longest = max(*verdicts, *(request.prompt + request.to_write for request in requests))
     world, owed = World(-(-longest // BLOCK) + spare, list(requests), verdicts), 0.0
     for _ in range(MANY_STEPS):
-        if not world.lanes[Priority.REPORT]:
+        if not world.queues[Priority.REPORT]:
             break
         step = world.step(owed)
         if step.preempt is None:
             owed = owed_after(owed, step.priority, 0.1)
         elif step.priority is Priority.VERDICT:
-            sent_away = requests[step.preempt].sent_away
-            assert sent_away[-1] not in sent_away[:-1]
+            preempted_at = requests[step.preempt].preempted_at
+            assert preempted_at[-1] not in preempted_at[:-1]
     assert all(request.written == request.to_write for request in requests)

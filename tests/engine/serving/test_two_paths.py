@@ -1,4 +1,4 @@
-"""Two paths, one answer: whoever else is served, in whatever pieces, each request gets what it gets alone."""
+"""Two paths, one answer: whoever else is served, in whatever chunks, each request gets what it gets alone."""
 
 import time
 from collections.abc import Iterator
@@ -69,12 +69,12 @@ def checkpoint(request: pytest.FixtureRequest, tiny_checkpoint: Path, plain_star
 
 @pytest.fixture(scope="module")
 def alone(checkpoint: Path) -> Alone:
-    """Answers without company."""
+    """Answers alone."""
     return Alone(checkpoint)
 
 
 def _tight(checkpoint: Path) -> EngineConfig:
-    """Small pieces, few at once, and blocks for little more than the longest request."""
+    """Small chunks, few at once, and blocks for little more than the longest request."""
     with Engine(EngineConfig(checkpoint, device="cpu", cache_bytes=1 << 24, step_tokens=64)) as engine:
         stats = engine.stats()
         block = stats.cache_bytes // (stats.cache_blocks + 1)
@@ -127,7 +127,7 @@ def test_any_traffic_is_answered_as_each_request_alone(
     _serve(tight, story, alone)
 
 
-def test_reports_that_were_sent_away_say_the_same(tight: Stepped, alone: Alone) -> None:
+def test_reports_that_were_preempted_say_the_same(tight: Stepped, alone: Alone) -> None:
     """Verdicts that share nothing with them take their blocks; each report goes on as if undisturbed."""
     before = tight.engine.stats().reports.preemptions
     reports = [Event(Ask(n, tokens=40, temperature=1.0, thinking=True), steps_before=1) for n in range(3)]
@@ -136,7 +136,7 @@ def test_reports_that_were_sent_away_say_the_same(tight: Stepped, alone: Alone) 
     assert tight.engine.stats().reports.preemptions > before
 
 
-def test_a_beginning_that_is_there_is_not_computed_again(tight: Stepped, alone: Alone) -> None:
+def test_a_prefix_that_is_there_is_not_computed_again(tight: Stepped, alone: Alone) -> None:
     """The second frame of a recipe pays for itself alone, and its answer is the same."""
     ask = Ask(1, classes=0, priority=Priority.VERDICT)
     for _ in range(2):
@@ -146,7 +146,7 @@ def test_a_beginning_that_is_there_is_not_computed_again(tight: Stepped, alone: 
     assert (after.reused_tokens - before.reused_tokens) / (after.prompt_tokens - before.prompt_tokens) > 0.5
 
 
-def test_a_beginning_is_shared_within_one_step(checkpoint: Path, alone: Alone) -> None:
+def test_a_prefix_is_shared_within_one_step(checkpoint: Path, alone: Alone) -> None:
     """Frames of one recipe that come together compute its words and its golden image once."""
     stepped = Stepped(Engine(EngineConfig(checkpoint, device="cpu", step_tokens=4096)))
     asks = [Ask(n, classes=0, priority=Priority.VERDICT) for n in range(3)]
@@ -179,7 +179,7 @@ def test_reports_end_under_a_stream_of_verdicts(tight: Stepped, alone: Alone) ->
 
 
 def test_what_a_report_had_written_is_found_again(tiny_checkpoint: Path) -> None:
-    """Sent away while nobody needs the room: it computes the rest of one block, and says the same."""
+    """Preempted while nobody needs its blocks: it computes the rest of one block, and says the same."""
     stepped = Stepped(Engine(EngineConfig(tiny_checkpoint, device="cpu")))
     loop, ask = stepped.engine._loop, Ask(4, tokens=40, temperature=1.0)
     report = ask.of(stepped.engine)
