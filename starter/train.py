@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, IterableDataset
 
-from engine.model.cache import Layout
+from engine.model.cache import AttentionLayout
 from engine.model.checkpoint import save_plain
 from engine.model.network import ErnieVL
 from starter.auxiliary import PatchHead
@@ -164,7 +164,7 @@ def losses_of(network: ErnieVL, head: PatchHead, batch: Batch, with_text: bool) 
         if with_text:
             images = network.resampler_model(features)
             hidden = network.hidden_states(
-                batch.token_ids, batch.positions, images, Layout.causal(batch.lengths)
+                batch.token_ids, batch.positions, images, AttentionLayout.causal(batch.lengths)
             )
             target = batch.weights.nonzero()[:, 0]
             logits = network.logits(hidden[target - 1])

@@ -3,7 +3,7 @@
 from engine.compression.calibration import Example
 from engine.compression.compress import compress
 from engine.compression.plan import Options
-from engine.compression.progress import OnProgress, Progress
+from engine.compression.progress import CompressionProgress, OnProgress
 from engine.compression.report import REPORT, Totals
 
-__all__ = ["REPORT", "Example", "OnProgress", "Options", "Progress", "Totals", "compress"]
+__all__ = ["REPORT", "CompressionProgress", "Example", "OnProgress", "Options", "Totals", "compress"]

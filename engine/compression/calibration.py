@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
-from engine.model.cache import Layout
+from engine.model.cache import AttentionLayout
 from engine.model.config import ModelConfig
 from engine.model.decoder import DecoderLayer
 from engine.model.experts import Experts, MixtureOfExperts
@@ -157,7 +157,7 @@ class Walk:
         for example, place in zip(self._examples, self._slices(), strict=True):
             rotation = text_rotation(example.positions, self.config)
             x = self.states[place]
-            x += layer.self_attn(layer.input_layernorm(x), rotation, Layout.causal([example.length]))
+            x += layer.self_attn(layer.input_layernorm(x), rotation, AttentionLayout.causal([example.length]))
             normed[place] = layer.post_attention_layernorm(x)
         return normed
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Progress:
+class CompressionProgress:
     """What is being done, and how many weights of how many are encoded."""
 
     doing: str
@@ -13,14 +13,14 @@ class Progress:
     total: int
 
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[CompressionProgress], None]
 
 
 class Counter:
     """Counts encoded weights and tells."""
 
     def __init__(self, total: int, on_progress: OnProgress) -> None:
-        self._progress, self._on_progress = Progress("", 0, total), on_progress
+        self._progress, self._on_progress = CompressionProgress("", 0, total), on_progress
 
     def begin(self, doing: str) -> None:
         """Say what comes next."""
@@ -31,5 +31,5 @@ class Counter:
         self._say(self._progress.doing, self._progress.done + weights)
 
     def _say(self, doing: str, done: int) -> None:
-        self._progress = Progress(doing, done, self._progress.total)
+        self._progress = CompressionProgress(doing, done, self._progress.total)
         self._on_progress(self._progress)

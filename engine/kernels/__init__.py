@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from engine.kernels import cpu
+from engine.kernels.networks import FeedForward, HeldRouter
 
 Matrix = Any
 """What `rows8` and `groups4` make for `linear`; each kind of kernels has its own."""
@@ -18,9 +19,6 @@ Stack = tuple[Tensor, Tensor, Tensor]
 
 class Kernels(Protocol):
     """T tokens, N output channels, K input rows, E experts, S of them a token."""
-
-    FeedForward: type[Any]
-    """Of gate, up, down, the number of output channels, and the biases of up and down."""
 
     def rows8(self, codes: Tensor, scales: Tensor) -> Matrix:
         """A matrix of int8 codes `[N, K]` and fp32 scales `[N]`."""
@@ -34,8 +32,8 @@ class Kernels(Protocol):
     def linears(self, matrices: Sequence[Matrix], channels: Sequence[int], x: Tensor) -> tuple[Tensor, ...]:
         """`[T, K] -> [T, N]` for each matrix."""
 
-    def feed_forward(self, network: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - a FeedForward
-        """`[T, H] -> [T, H]` of a FeedForward."""
+    def feed_forward(self, network: FeedForward, x: Tensor) -> Tensor:
+        """`[T, H] -> [T, H]`."""
 
     def hold_experts(self, gate_up: Stack, down: Stack, window_bits: int) -> HeldExperts:
         """Experts in 2 bits."""
@@ -47,10 +45,7 @@ class Kernels(Protocol):
 class FusedKernels(Kernels, Protocol):
     """Kernels that do several steps of a layer in one call, each with the meaning of the separate steps."""
 
-    Router: type[Any]
-    """Of the weights `[E, H]`, the correction bias `[E]`, the experts a token, and the least divisor."""
-
-    def route(self, router: Any, x: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401 - a Router
+    def route(self, router: HeldRouter, x: Tensor) -> tuple[Tensor, Tensor]:
         """The experts `[T, S]` of tokens `[T, K]`, and their weights."""
 
     def can_rotate(self, x: Tensor) -> bool:

@@ -11,7 +11,7 @@ from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
 from engine.kernels import fused_kernels_for
-from engine.model.cache import Group, KVPool, Layout
+from engine.model.cache import AttentionLayout, Group, KVPool
 from engine.model.compressed import project
 from engine.model.config import TextConfig
 from engine.model.rope import rotate_adjacent
@@ -33,7 +33,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, config.num_kv_heads * config.head_dim, bias=False)
         self.o_proj = nn.Linear(config.num_heads * config.head_dim, config.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], layout: Layout) -> Tensor:
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], layout: AttentionLayout) -> Tensor:
         """`[T, hidden] -> [T, hidden]`; `rotation` holds cosines and sines `[T, D]`."""
         heads = project((self.q_proj, self.k_proj, self.v_proj), x)
         q, k, v = (part.unflatten(-1, (-1, self.head_dim)) for part in heads)

@@ -128,7 +128,7 @@ class Group:
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class AttentionLayout:
     """How the T packed tokens of a pass attend: their groups in order, and the slots `[T]` that keep them."""
 
     groups: tuple[Group, ...]
@@ -136,12 +136,12 @@ class Layout:
     slots: Tensor | None = None
 
     @staticmethod
-    def causal(lengths: Sequence[int]) -> "Layout":
+    def causal(lengths: Sequence[int]) -> "AttentionLayout":
         """Whole sequences of these lengths, of which nothing is kept."""
-        return Layout(tuple(Group(len(list(run)), length) for length, run in groupby(lengths)))
+        return AttentionLayout(tuple(Group(len(list(run)), length) for length, run in groupby(lengths)))
 
     @staticmethod
-    def next_tokens(pool: KVPool, tables: Tensor, lengths: Tensor) -> "Layout":
+    def next_tokens(pool: KVPool, tables: Tensor, lengths: Tensor) -> "AttentionLayout":
         """One new token for each of n sequences with block tables `[n, B]`, `lengths` `[n]` tokens cached.
 
         Its shapes depend on n and B alone.
@@ -150,4 +150,4 @@ class Layout:
         mask = torch.arange(slots.shape[1], device=slots.device) <= lengths[:, None]
         new = slots.gather(1, lengths[:, None])[:, 0]
         seen = pool.mask(mask[:, None, None])
-        return Layout((Group(len(tables), 1, slots, seen, lengths + 1),), pool, new)
+        return AttentionLayout((Group(len(tables), 1, slots, seen, lengths + 1),), pool, new)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from engine.format.activations import multiply, quantize_activations
 from engine.kernels import Kernels, kernels_for
+from engine.kernels.networks import FeedForward
 from engine.quant.groups import decode_groups
 from engine.quant.rows import decode_rows
 
@@ -147,9 +148,7 @@ def feed_forward(gate: nn.Module | None, up: nn.Module, down: nn.Module, x: Tens
         return None
     held = None if gate is None else gate.handle(kernels)
     out = kernels.feed_forward(
-        kernels.FeedForward(
-            held, up.handle(kernels), down.handle(kernels), down.channels, up.bias, down.bias
-        ),
+        FeedForward(held, up.handle(kernels), down.handle(kernels), down.channels, up.bias, down.bias),
         x,
     )
     return out.to(x.dtype)

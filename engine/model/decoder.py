@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from engine.model.attention import Attention
-from engine.model.cache import Layout
+from engine.model.cache import AttentionLayout
 from engine.model.config import ModelConfig, TextConfig
 from engine.model.embedding import Embedding
 from engine.model.experts import MixtureOfExperts
@@ -27,7 +27,7 @@ class DecoderLayer(nn.Module):
         )
 
     def forward(
-        self, x: Tensor, rotation: tuple[Tensor, Tensor], layout: Layout, vision_tokens: Tensor
+        self, x: Tensor, rotation: tuple[Tensor, Tensor], layout: AttentionLayout, vision_tokens: Tensor
     ) -> Tensor:
         """`[T, hidden] -> [T, hidden]`."""
         x = x + self.self_attn(self.input_layernorm(x), rotation, layout)
@@ -48,7 +48,7 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(text, i) for i in range(text.num_layers))
         self.norm = RMSNorm(text.hidden_size, text.rms_norm_eps)
 
-    def forward(self, x: Tensor, positions: Tensor, layout: Layout, vision_tokens: Tensor) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor, layout: AttentionLayout, vision_tokens: Tensor) -> Tensor:
         """Embedded tokens `[T, hidden]` of packed sequences at positions `[3, T]` -> states `[T, hidden]`."""
         rotation = text_rotation(positions, self.config)
         for layer in self.layers:

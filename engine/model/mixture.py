@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.kernels.cuda import ops
-from engine.kernels.cuda.handles import Experts, Mixture
+from engine.kernels.cuda.handles import HeldExperts, HeldMixture
 from engine.kernels.cuda.mixture import run_mixture
 from engine.model.experts import MixtureOfExperts
 from engine.model.two_bit import TwoBitExperts
@@ -19,7 +19,7 @@ class TwoBitMixture(nn.Module):
     def __init__(self, text: TwoBitExperts, vision: TwoBitExperts, shared: nn.Module | None) -> None:
         super().__init__()
         self.text, self.vision, self.shared = text, vision, shared
-        self._held: Mixture | None = None
+        self._held: HeldMixture | None = None
 
     @staticmethod
     def of(plain: MixtureOfExperts) -> "TwoBitMixture":
@@ -39,10 +39,10 @@ class TwoBitMixture(nn.Module):
         shared = None if self.shared is None else self.shared(x).contiguous()
         return run_mixture(self._held, x, vision, shared)
 
-    def hold(self, *experts: Experts) -> Mixture:
+    def hold(self, *experts: HeldExperts) -> HeldMixture:
         """The kernels' view of the weights."""
         routers = [each.router for each in (self.text, self.vision)]
-        return Mixture(
+        return HeldMixture(
             experts,
             torch.cat([router.weight.detach().float() for router in routers]),
             torch.stack([router.bias.detach().float() for router in routers]),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from engine.model.cache import Layout
+from engine.model.cache import AttentionLayout
 from engine.model.config import ModelConfig
 from engine.model.decoder import Decoder
 from engine.model.resampler import Resampler
@@ -49,7 +49,7 @@ class ErnieVL(nn.Module):
         sizes: list[Grid] = [] if grids is None else [(t, h, w) for t, h, w in grids.tolist()]
         positions, _ = text_positions(token_ids.tolist(), sizes, self.config)
         images = None if patches is None else self.see(patches, sizes)
-        layout = Layout.causal([len(token_ids)])
+        layout = AttentionLayout.causal([len(token_ids)])
         hidden = self.hidden_states(token_ids, positions.to(token_ids.device), images, layout)
         return self.logits(hidden)
 
@@ -59,7 +59,7 @@ class ErnieVL(nn.Module):
         return out
 
     def hidden_states(
-        self, token_ids: Tensor, positions: Tensor, images: Tensor | None, layout: Layout
+        self, token_ids: Tensor, positions: Tensor, images: Tensor | None, layout: AttentionLayout
     ) -> Tensor:
         """Hidden states `[T, hidden]` of packed sequences; `images` `[M, hidden]` replace placeholders."""
         x = self.decoder.embed_tokens(token_ids).to(self.dtype)
@@ -70,7 +70,7 @@ class ErnieVL(nn.Module):
         out: Tensor = self.decoder(x, positions, layout, self._vision_tokens(token_ids))
         return out
 
-    def decode(self, token_ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+    def decode(self, token_ids: Tensor, positions: Tensor, layout: AttentionLayout) -> Tensor:
         """Logits `[n, V]` behind one more token of each of n texts, ids `[n]` at `positions` `[n]`.
 
         A decoded token is never an image's, so the shapes of the pass depend on the layout alone.

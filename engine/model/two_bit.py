@@ -12,6 +12,7 @@ from torch.nn.functional import silu
 from engine.format.activations import multiply, quantize_activations
 from engine.format.code import decode
 from engine.kernels import Kernels, fused_kernels_for, kernels_for
+from engine.kernels.networks import HeldRouter
 from engine.model.compressed import Held
 from engine.model.experts import Router
 from engine.model.formats import CODES, SCALES, SIGNS, Parts
@@ -71,7 +72,7 @@ class TwoBitExperts(Held):
         if kernels is None:
             routing = router(x)
             return routing.experts, routing.weights
-        return kernels.route(kernels.Router(router.weight, router.bias, router.top_k, router.norm_min), x)
+        return kernels.route(HeldRouter(router.weight, router.bias, router.top_k, router.norm_min), x)
 
     def _run(self, expert: int, x: Tensor) -> Tensor:
         both = self._multiply(self.gate_up_codes, self.gate_up_scales, self.gate_up_signs, expert, x)

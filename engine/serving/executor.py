@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import ComputationFailed, EngineError, OutOfMemory
-from engine.model.cache import BLOCK_TOKENS, PADDING_BLOCK, KVPool, Layout
+from engine.model.cache import BLOCK_TOKENS, PADDING_BLOCK, AttentionLayout, KVPool
 from engine.model.network import ErnieVL
 from engine.serving import forward
 from engine.serving.blocks import Blocks
@@ -85,7 +85,7 @@ class Executor:
         device = self._network.device
         token = torch.zeros(1, dtype=torch.long, device=device)
         self._network.logits(
-            self._network.hidden_states(token, token.expand(3, -1), None, Layout.causal([1]))
+            self._network.hidden_states(token, token.expand(3, -1), None, AttentionLayout.causal([1]))
         )
 
     def _prefill(self, batch: Sequence[tuple[AnyJob, int]]) -> list[Tensor]:

@@ -7,7 +7,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from engine.model.cache import Group, KVPool, Layout, slots_of
+from engine.model.cache import AttentionLayout, Group, KVPool, slots_of
 from engine.model.network import ErnieVL
 
 
@@ -68,7 +68,7 @@ def prefill(network: ErnieVL, pool: KVPool, chunks: Sequence[Chunk]) -> list[Ten
     return [part for _, part in sorted(zip(order, logits, strict=True), key=lambda pair: pair[0])]
 
 
-def _layout(pool: KVPool, packed: Sequence[Chunk]) -> Layout:
+def _layout(pool: KVPool, packed: Sequence[Chunk]) -> AttentionLayout:
     groups, new = [], []
     for (length, past, _), run in groupby(packed, key=lambda chunk: chunk.shape):
         alike = list(run)
@@ -85,7 +85,7 @@ def _layout(pool: KVPool, packed: Sequence[Chunk]) -> Layout:
             )
         )
         new.append(slots[:, past:].flatten())
-    return Layout(tuple(groups), pool, torch.cat(new))
+    return AttentionLayout(tuple(groups), pool, torch.cat(new))
 
 
 def decode(
@@ -96,4 +96,4 @@ def decode(
     Logits `[n, V]`. All shapes depend on n and B alone, and nothing is read back from the device. A row that
     only fills the shape up has the padding block in its table and length 0.
     """
-    return network.decode(token_ids, positions, Layout.next_tokens(pool, tables, lengths))
+    return network.decode(token_ids, positions, AttentionLayout.next_tokens(pool, tables, lengths))

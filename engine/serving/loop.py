@@ -42,7 +42,7 @@ class Loop:
         self._thread.start()
 
     def submit(self, job: AnyJob) -> None:
-        """Queue a job; a closed loop ends it at once with EngineClosed."""
+        """RequestQueue a job; a closed loop ends it at once with EngineClosed."""
         with self._changed:
             job.number = next(self._numbers)
             if self._refusal is None:

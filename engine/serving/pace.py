@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from engine.model.cache import Layout
+from engine.model.cache import AttentionLayout
 from engine.model.network import ErnieVL
 from engine.serving.requests import EngineConfig
 from engine.serving.scheduler import Limits
@@ -53,7 +53,7 @@ def tokens_per_second(network: ErnieVL) -> float:
     """Tokens of a prompt a second, measured on a short one after another that warms up."""
     token_ids = torch.arange(SAMPLE_TOKENS, device=network.device) % network.config.text.vocab_size
     positions = torch.arange(SAMPLE_TOKENS, device=network.device).expand(3, -1)
-    layout = Layout.causal([SAMPLE_TOKENS])
+    layout = AttentionLayout.causal([SAMPLE_TOKENS])
     seconds = 0.0
     for _ in range(2):
         start = time.perf_counter()

@@ -12,7 +12,7 @@ from engine.serving.scheduler import Limits, PriorityQueueView, Running, State, 
 from engine.serving.statistics import QueueStatistics
 
 
-class Queue:
+class RequestQueue:
     """The jobs of one priority in the order of their numbers: those to read, and those that write."""
 
     def __init__(self) -> None:
@@ -74,11 +74,11 @@ class Queue:
         )
 
 
-class Queues(dict[Priority, Queue]):
+class Queues(dict[Priority, RequestQueue]):
     """One for each priority."""
 
     def __init__(self) -> None:
-        super().__init__({priority: Queue() for priority in Priority})
+        super().__init__({priority: RequestQueue() for priority in Priority})
         self._owed = 0.0
 
     @property

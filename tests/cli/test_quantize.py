@@ -16,7 +16,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from engine import CheckpointInvalid
-from engine.compression import Progress
+from engine.compression import CompressionProgress
 from engine.model import load
 from engine.model.tensors import StoredTensors, digest_of
 from services.cli.compression.progress import shown
@@ -88,7 +88,7 @@ def test_a_terminal_shows_a_bar_with_the_time_left() -> None:
     """What is being done, the share that is done, and the hours still to come."""
     screen = io.StringIO()
     with shown(Console(file=screen, force_terminal=True, width=100)) as tell:
-        tell(Progress("layer 7", 250, 1000))
+        tell(CompressionProgress("layer 7", 250, 1000))
 
     assert "layer 7" in screen.getvalue()
     assert "25%" in screen.getvalue()

@@ -5,12 +5,12 @@ empty string means the best that the processor runs.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from engine.kernels.cpu import _native
+from engine.kernels.networks import FeedForward, HeldRouter
 
 BEST = ""
 
@@ -82,20 +82,6 @@ def _multiply(
         [_address(bias) for bias in held],
         [out.data_ptr() for out in outs],
     )
-
-
-class FeedForward(NamedTuple):
-    """`down(silu(gate x) * up x)`, or `down(quick_gelu(up x))` where there is no gate.
-
-    `up` and `gate` are `[I, H]`, `down` is `[H, I]` with `channels` H; biases are `[I]` and `[H]`.
-    """
-
-    gate: Matrix | None
-    up: Matrix
-    down: Matrix
-    channels: int
-    up_bias: Tensor | None = None
-    down_bias: Tensor | None = None
 
 
 def feed_forward(network: FeedForward, x: Tensor, level: str = BEST) -> Tensor:
@@ -197,16 +183,7 @@ def hold_experts(
     )
 
 
-class Router(NamedTuple):
-    """Weights `[E, H]`, correction bias `[E]`, experts a token, and the least that weights are divided by."""
-
-    weight: Tensor
-    bias: Tensor
-    top_k: int
-    norm_min: float
-
-
-def route(router: Router, x: Tensor, level: str = BEST) -> tuple[Tensor, Tensor]:
+def route(router: HeldRouter, x: Tensor, level: str = BEST) -> tuple[Tensor, Tensor]:
     """The experts `[T, k]` int64 of tokens `[T, H]`, and their weights `[T, k]` fp32.
 
     Chosen by softmax with the bias, the lower one first among equals, and weighted without it.

@@ -4,7 +4,6 @@ T tokens, K input rows, N output channels, H hidden size
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn.functional import sigmoid
@@ -15,22 +14,9 @@ from engine.kernels.cuda.launch import FEW
 from engine.kernels.cuda.linear import linear as linear_few
 from engine.kernels.cuda.linear_gemm import linear_gemm
 from engine.kernels.cuda.quantize import quantize, swiglu_quantize
+from engine.kernels.networks import FeedForward
 
 Matrix = Rows8 | Groups4
-
-
-class FeedForward(NamedTuple):
-    """`down(silu(gate x) * up x)`, or `down(quick_gelu(up x))` where there is no gate.
-
-    `up` and `gate` are `[I, H]`, `down` is `[H, I]` with `channels` H; biases are `[I]` and `[H]`.
-    """
-
-    gate: Matrix | None
-    up: Matrix
-    down: Matrix
-    channels: int
-    up_bias: Tensor | None = None
-    down_bias: Tensor | None = None
 
 
 def linear(matrix: Matrix, channels: int, x: Tensor, bias: Tensor | None = None) -> Tensor:

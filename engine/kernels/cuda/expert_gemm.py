@@ -4,7 +4,7 @@ from torch import Tensor
 
 from engine.format.activations import Quantized
 from engine.kernels.cuda.dispatch import BLOCKS, Dispatched, Routed
-from engine.kernels.cuda.handles import DOWN, DOWN_SIGNS, GATE_UP, INNER, Experts, Sizes, inner_arrays
+from engine.kernels.cuda.handles import DOWN, DOWN_SIGNS, GATE_UP, INNER, HeldExperts, Sizes, inner_arrays
 from engine.kernels.cuda.launch import (
     CODE_BYTES,
     ELEMENTS,
@@ -81,7 +81,12 @@ def _launch(
 
 
 def expert_gemm(
-    held: Experts, routed: Routed, block_tokens: int, sent: Dispatched, quantized: Quantized, results: Tensor
+    held: HeldExperts,
+    routed: Routed,
+    block_tokens: int,
+    sent: Dispatched,
+    quantized: Quantized,
+    results: Tensor,
 ) -> None:
     """Fill the `results` `[P, H]` of the pairs in the first range of `sent`: SwiGLU, then down."""
     shape = (ELEMENTS[results.dtype], held.window_bits, routed, held.sizes)

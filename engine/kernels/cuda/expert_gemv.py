@@ -7,7 +7,7 @@ from torch import Tensor
 
 from engine.format.activations import Quantized
 from engine.kernels.cuda.dispatch import BLOCKS, Dispatched, Routed
-from engine.kernels.cuda.handles import DOWN, DOWN_SIGNS, GATE_UP, INNER, Experts, Sizes, inner_arrays
+from engine.kernels.cuda.handles import DOWN, DOWN_SIGNS, GATE_UP, INNER, HeldExperts, Sizes, inner_arrays
 from engine.kernels.cuda.launch import (
     BLOCK,
     ELEMENTS,
@@ -93,7 +93,7 @@ def _slots(depth: int, chunk: int) -> int:
     return 1 if chunk >= depth else depth
 
 
-def plan_for(held: Experts, routed: Routed, dtype: torch.dtype, block_tokens: int) -> GemvPlan:
+def plan_for(held: HeldExperts, routed: Routed, dtype: torch.dtype, block_tokens: int) -> GemvPlan:
     """The plan for hidden states of a type on the experts' device."""
     return gemv_plan(
         ELEMENTS[dtype],
@@ -106,7 +106,7 @@ def plan_for(held: Experts, routed: Routed, dtype: torch.dtype, block_tokens: in
 
 
 def expert_gemv(
-    held: Experts, routed: Routed, plan: GemvPlan, sent: Dispatched, quantized: Quantized, results: Tensor
+    held: HeldExperts, routed: Routed, plan: GemvPlan, sent: Dispatched, quantized: Quantized, results: Tensor
 ) -> None:
     """Fill the `results` `[P, H]` of the pairs in the first range of `sent`."""
     arguments: dict[str, Value] = {

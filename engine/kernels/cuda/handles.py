@@ -53,7 +53,7 @@ class Coded(NamedTuple):
     signs: Tensor
 
 
-class Experts(NamedTuple):
+class HeldExperts(NamedTuple):
     """Both projections of the experts of a modality in 2 bits."""
 
     launcher: Launcher
@@ -72,10 +72,10 @@ class Experts(NamedTuple):
         return Sizes(len(self.gate_up.signs), len(self.down.signs))
 
 
-class Mixture(NamedTuple):
+class HeldMixture(NamedTuple):
     """Experts of M modalities and their router: weights fp32 `[M E, H]`, correction bias fp32 `[M, E]`."""
 
-    experts: tuple[Experts, ...]
+    experts: tuple[HeldExperts, ...]
     router: Tensor
     bias: Tensor
     top_k: int
@@ -94,12 +94,12 @@ def groups4(codes: Tensor, scales: Tensor, channels: int) -> Groups4:
 
 def hold_experts(
     gate_up: tuple[Tensor, Tensor, Tensor], down: tuple[Tensor, Tensor, Tensor], window_bits: int
-) -> Experts:
+) -> HeldExperts:
     """Experts of codes `[E, N/128, K/4, 128]`, fp16 scales `[E, N]` and signs `[K]`, for `run_experts`."""
-    return Experts(_launcher(gate_up[0]), Coded(*gate_up), Coded(*down), window_bits)
+    return HeldExperts(_launcher(gate_up[0]), Coded(*gate_up), Coded(*down), window_bits)
 
 
-def inner_arrays(held: Experts, routed: Routed, device: torch.device) -> dict[str, Value]:
+def inner_arrays(held: HeldExperts, routed: Routed, device: torch.device) -> dict[str, Value]:
     """Space for what the gates and ups give: int8 `[P, I]` with its scales."""
     size = held.sizes.size
     return {

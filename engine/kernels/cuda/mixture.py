@@ -11,13 +11,13 @@ from engine.kernels.cuda.combine import combine
 from engine.kernels.cuda.dispatch import Routed, block_tokens_for, dispatch
 from engine.kernels.cuda.expert_gemm import expert_gemm
 from engine.kernels.cuda.expert_gemv import expert_gemv, plan_for
-from engine.kernels.cuda.handles import Experts, Mixture
+from engine.kernels.cuda.handles import HeldExperts, HeldMixture
 from engine.kernels.cuda.launch import FEW
 from engine.kernels.cuda.quantize import quantize
 from engine.kernels.cuda.route import route
 
 
-def run_experts(held: Experts, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+def run_experts(held: HeldExperts, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
     """`[T, H] -> [T, H]`: the sum of the experts `chosen` `[T, S]` by their `weights`, in ascending order."""
     if len(x) == 0:
         return x
@@ -25,7 +25,7 @@ def run_experts(held: Experts, x: Tensor, chosen: Tensor, weights: Tensor) -> Te
     return _mix((held,), routed, x, chosen.int().contiguous(), weights.float().contiguous(), None)
 
 
-def run_mixture(mixture: Mixture, x: Tensor, vision: Tensor | None, shared: Tensor | None) -> Tensor:
+def run_mixture(mixture: HeldMixture, x: Tensor, vision: Tensor | None, shared: Tensor | None) -> Tensor:
     """`[T, H] -> [T, H]`: each token through the router and the experts of its modality, `shared` added.
 
     `vision` `[T]` uint8 is 1 for tokens of the second modality; without it all are of the first.
@@ -42,7 +42,7 @@ def run_mixture(mixture: Mixture, x: Tensor, vision: Tensor | None, shared: Tens
 
 
 def _mix(
-    held: tuple[Experts, ...],
+    held: tuple[HeldExperts, ...],
     routed: Routed,
     x: Tensor,
     experts: Tensor,

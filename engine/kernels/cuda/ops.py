@@ -4,7 +4,7 @@ Everything is queued on torch's current stream. Hidden states come back in the t
 """
 
 from engine.kernels.cuda.combine import COMBINE
-from engine.kernels.cuda.dense import FeedForward, feed_forward, linear, linears
+from engine.kernels.cuda.dense import feed_forward, linear, linears
 from engine.kernels.cuda.dispatch import DISPATCH
 from engine.kernels.cuda.encode import ENCODE
 from engine.kernels.cuda.expert_gemm import EXPERT_DOWN, EXPERT_GATE_UP
@@ -18,7 +18,6 @@ from engine.kernels.cuda.route import ROUTE
 
 __all__ = [
     "KERNELS",
-    "FeedForward",
     "feed_forward",
     "groups4",
     "hold_experts",

@@ -7,8 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from engine.compression import REPORT, OnProgress, Totals
-from engine.compression import Progress as Step
+from engine.compression import REPORT, CompressionProgress, OnProgress, Totals
 from services.cli.console import say
 
 
@@ -20,7 +19,7 @@ def shown(console: Console) -> Iterator[OnProgress]:
         task = bar.add_task("", total=None)
         begun = ""
 
-        def on_progress(step: Step) -> None:
+        def on_progress(step: CompressionProgress) -> None:
             nonlocal begun
             bar.update(task, description=step.doing, completed=step.done, total=step.total)
             # A log file, which shows no bar, gets a line for each thing begun.

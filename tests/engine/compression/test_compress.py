@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine import CheckpointInvalid
-from engine.compression import REPORT, Example, Options, Progress, Totals, compress
+from engine.compression import REPORT, CompressionProgress, Example, Options, Totals, compress
 from engine.errors import CheckpointUnwritten
 from engine.model import load
 from engine.model.compressed import GroupsLinear, RowsLinear
@@ -21,11 +21,11 @@ from tests.engine.compression.conftest import SHAPE
 from tests.engine.released import REVISIONS, released_model
 from tests.engine.tiny import write_checkpoint
 
-Result = tuple[Path, Totals, list[Progress]]
+Result = tuple[Path, Totals, list[CompressionProgress]]
 
 
 def _compress(source: Path, target: Path, examples: tuple[Example, ...], options: Options) -> Result:
-    told: list[Progress] = []
+    told: list[CompressionProgress] = []
     return target, compress(source, target, options, examples, told.append), told
 
 

@@ -10,7 +10,7 @@ from engine.kernels.cuda.combine import combine
 from engine.kernels.cuda.dispatch import Routed, dispatch
 from engine.kernels.cuda.expert_gemm import expert_gemm
 from engine.kernels.cuda.expert_gemv import expert_gemv, gemv_plan
-from engine.kernels.cuda.handles import Coded, Experts, Sizes
+from engine.kernels.cuda.handles import Coded, HeldExperts, Sizes
 from engine.kernels.cuda.launch import ELEMENTS
 from engine.quant.rotation import random_signs
 from tests.engine.kernels.cuda_shim.launcher import OnShim
@@ -19,11 +19,11 @@ EXPERTS = 4
 SMALL = Sizes(hidden=256, size=128)
 
 
-def random_experts(launcher: OnShim, sizes: Sizes, window_bits: int = 18) -> Experts:
+def random_experts(launcher: OnShim, sizes: Sizes, window_bits: int = 18) -> HeldExperts:
     """Experts of random bytes, which are valid codes, with scales that keep the numbers near 1."""
     draw = torch.Generator().manual_seed(sizes.hidden + sizes.size)
     gate_up = random_projection(draw, 2 * sizes.size, sizes.hidden)
-    return Experts(launcher, gate_up, random_projection(draw, sizes.hidden, sizes.size), window_bits)
+    return HeldExperts(launcher, gate_up, random_projection(draw, sizes.hidden, sizes.size), window_bits)
 
 
 def random_projection(draw: torch.Generator, channels: int, rows: int) -> Coded:
@@ -45,14 +45,14 @@ def hidden_states(tokens: int, hidden: int) -> Tensor:
     return torch.randn(tokens, hidden, generator=torch.Generator().manual_seed(tokens))
 
 
-def on_cpu(held: Experts, x: Tensor, chosen: Tensor) -> Tensor:
+def on_cpu(held: HeldExperts, x: Tensor, chosen: Tensor) -> Tensor:
     """What the CPU's kernels answer, with all weights 1."""
     experts = ops.hold_experts(held.gate_up, held.down, held.window_bits)
     return ops.run_experts(experts, x, chosen, torch.ones(chosen.shape))
 
 
 def gemv(
-    held: Experts,
+    held: HeldExperts,
     x: Tensor,
     chosen: Tensor,
     *,
@@ -77,7 +77,7 @@ def gemv(
 
 
 def gemm(
-    held: Experts, x: Tensor, chosen: Tensor, *, block_tokens: int, element: torch.dtype = torch.float32
+    held: HeldExperts, x: Tensor, chosen: Tensor, *, block_tokens: int, element: torch.dtype = torch.float32
 ) -> Tensor:
     """The answer of the kernels for many tokens, with all weights 1, in results of a type."""
     routed = Routed(len(chosen), chosen.shape[1], EXPERTS)

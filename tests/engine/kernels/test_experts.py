@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine.format.layout import WINDOW_BITS
 from engine.kernels.cpu import ops
+from engine.kernels.networks import HeldRouter
 from engine.model.config import ModelConfig, TextConfig
 from engine.model.experts import Experts, Router
 from engine.model.formats import CODES, SCALES, SIGNS
@@ -158,7 +159,7 @@ def test_tokens_go_where_the_router_sends_them(
     router.bias.data = tokens(seed + 1, 1)[0, :EXPERTS] * 0.3
     x = tokens(seed + 2, count)
 
-    held = ops.Router(router.weight, router.bias, top_k, router.norm_min)
+    held = HeldRouter(router.weight, router.bias, top_k, router.norm_min)
     chosen, weights = ops.route(held, x, level)
     expected = router(x)
 
@@ -169,7 +170,7 @@ def test_tokens_go_where_the_router_sends_them(
 
 def test_among_equal_experts_the_first_are_chosen() -> None:
     """Whatever the processor, so that a verdict can be computed again."""
-    router = ops.Router(torch.zeros(EXPERTS, HIDDEN), torch.zeros(EXPERTS), 3, 1e-12)
+    router = HeldRouter(torch.zeros(EXPERTS, HIDDEN), torch.zeros(EXPERTS), 3, 1e-12)
 
     chosen, weights = ops.route(router, tokens(0, 1))
 
@@ -180,7 +181,7 @@ def test_among_equal_experts_the_first_are_chosen() -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_token_that_is_no_number_spoils_its_own_weights_alone(bad: float) -> None:
     """It is noticed at the logits, and nobody else's answer changes."""
-    router = ops.Router(tokens(1, EXPERTS), torch.zeros(EXPERTS), 2, 1e-12)
+    router = HeldRouter(tokens(1, EXPERTS), torch.zeros(EXPERTS), 2, 1e-12)
     x = tokens(2, 2)
     x[0, 5] = bad
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from engine.kernels.cpu import ops
+from engine.kernels.networks import FeedForward
 from engine.model.rope import rotate_adjacent, rotate_halves
 from engine.model.vision import quick_gelu
 from engine.quant.groups import encode_groups
@@ -77,7 +78,7 @@ def test_a_network_in_one_call_is_its_layers_one_by_one(
     raised = ops.linear(up, inner, x, bias=up_bias)
     between = quick_gelu(raised) if gate is None else silu(ops.linear(gate, inner, x)) * raised
     expected = ops.linear(down, 256, between, bias=down_bias)
-    found = ops.feed_forward(ops.FeedForward(gate, up, down, 256, up_bias, down_bias), x, level)
+    found = ops.feed_forward(FeedForward(gate, up, down, 256, up_bias, down_bias), x, level)
 
     assert distance(found, expected) < 2e-3
 
@@ -85,7 +86,7 @@ def test_a_network_in_one_call_is_its_layers_one_by_one(
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 9, 300])
 def test_every_level_gives_the_same_bits_of_a_network(count: int) -> None:
     """A verdict does not depend on the processor that it was computed on."""
-    network = ops.FeedForward(four_bits(1, 384, 256), four_bits(2, 384, 256), four_bits(3, 256, 384), 256)
+    network = FeedForward(four_bits(1, 384, 256), four_bits(2, 384, 256), four_bits(3, 256, 384), 256)
     found = [ops.feed_forward(network, draw(4, count, 256), level) for level in LEVELS]
 
     assert all(torch.equal(each, found[0]) for each in found)
@@ -95,8 +96,8 @@ def test_layers_that_do_not_fit_one_another_are_refused() -> None:
     """Down takes as many rows as up gives channels."""
     up = eight_bits(0, 256, 128)
     with pytest.raises(ValueError, match=r"down must be \[H, I\]"):
-        ops.feed_forward(ops.FeedForward(None, up, eight_bits(1, 128, 128), 128), draw(2, 1, 128))
-    wrong = ops.FeedForward(eight_bits(2, 128, 128), up, eight_bits(1, 128, 256), 128)
+        ops.feed_forward(FeedForward(None, up, eight_bits(1, 128, 128), 128), draw(2, 1, 128))
+    wrong = FeedForward(eight_bits(2, 128, 128), up, eight_bits(1, 128, 256), 128)
     with pytest.raises(ValueError, match="gate and up must have one shape"):
         ops.feed_forward(wrong, draw(2, 1, 128))
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from engine.kernels.cpu import ops as on_cpu
 from engine.kernels.cuda.combine import COMBINE
-from engine.kernels.cuda.dense import FeedForward, feed_forward, linear
-from engine.kernels.cuda.handles import Coded, Groups4, Rows8
-from engine.kernels.cuda.handles import Experts as HeldExperts
+from engine.kernels.cuda.dense import feed_forward, linear
+from engine.kernels.cuda.handles import Coded, Groups4, HeldExperts, Rows8
 from engine.kernels.cuda.launch import Value, check
 from engine.kernels.cuda.mixture import run_experts, run_mixture
+from engine.kernels.networks import FeedForward
 from engine.model.config import ModelConfig, TextConfig
 from engine.model.experts import MixtureOfExperts
 from engine.model.formats import CODES, SCALES, SIGNS
@@ -118,7 +118,7 @@ def test_a_feed_forward_network_answers_as_on_the_cpu(launcher: OnShim, tokens: 
     ours = FeedForward(
         Rows8(launcher, *gate) if gated else None, Rows8(launcher, *up), Rows8(launcher, *down), 200, *biases
     )
-    theirs = on_cpu.FeedForward(
+    theirs = FeedForward(
         on_cpu.rows8(*gate) if gated else None, on_cpu.rows8(*up), on_cpu.rows8(*down), 200, *biases
     )
 

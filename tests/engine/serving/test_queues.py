@@ -9,7 +9,7 @@ from engine.serving.blocks import Blocks
 from engine.serving.choices import ChoiceTrie
 from engine.serving.jobs import ScoreJob
 from engine.serving.prompts import PromptEncoder
-from engine.serving.queues import Queue
+from engine.serving.queues import RequestQueue
 from engine.serving.scheduler import Limits
 
 LIMITS = Limits(batch=2, verdict_tokens=100, report_tokens=25)
@@ -21,7 +21,7 @@ def test_who_was_sent_away_comes_back_to_its_place(tiny_checkpoint: Path) -> Non
     prompt = PromptEncoder(tiny_checkpoint, config, 4096).encode(Prompt(("?",)), False, 1)
     trie = ChoiceTrie.of([(5, 2), (6, 2)])
     jobs = [ScoreJob(prompt, Priority.REPORT, None, 0.0, number=number, trie=trie) for number in range(5)]
-    queue, blocks = Queue(), Blocks(9)
+    queue, blocks = RequestQueue(), Blocks(9)
     for job in jobs[1:]:
         queue.add(job)
     jobs[4].blocks = blocks.take(1)
