@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import structlog
@@ -12,7 +14,7 @@ from pydantic import ValidationError
 from engine import Completion, Image, Priority, Sampling
 from schemas.job import DiagnosisJob
 from schemas.recipe import Recipe
-from schemas.report import Diagnosis, DiagnosisReport
+from schemas.report import CANNOT_TELL, Diagnosis, DiagnosisReport
 from schemas.verdict import ProcessingTimes, Versions
 from services.infra.process.errors import EngineFailed, LynceusError
 from services.infra.process.names import Queue
@@ -28,6 +30,9 @@ REPORT_TOKENS = 1024
 
 RETRY_TEMPERATURE = 0.7
 """Greedy writing would fail a second time in the same way."""
+
+LEAST_CROP = 28
+"""Pixels a side below which the model sees nothing: two patches."""
 
 SCHEMA = Diagnosis.model_json_schema()
 
@@ -64,12 +69,12 @@ class Reporting(Work[DiagnosisJob, Completion, DiagnosisReport]):
         frame: NDArray[np.uint8],
     ) -> Future[Completion]:
         """See Work.ask."""
-        engine = self._context.engine
+        engine, oddest = self._context.engine, oddest_place(delivery.job)
         return engine.generate(
-            diagnose_prompt(recipe, golden, frame),
+            diagnose_prompt(recipe, golden, frame, crop(oddest, frame)),
             sampling(delivery.entry.deliveries, engine.info.max_model_len),
             thinking=True,
-            schema=SCHEMA,
+            schema=schema_of(recipe, oddest),
             priority=Priority.REPORT,
             deadline=None,
         )
@@ -93,6 +98,67 @@ class Reporting(Work[DiagnosisJob, Completion, DiagnosisReport]):
         """See Work.give_up: a dead letter."""
         problem = error.problem(instance=f"/v1/reports/{delivery.job.result_id}")
         return self._context.ledger.jobs.dead_letter(delivery.entry, problem, None)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A rectangle of the looked-at picture, all in fractions of its width and height."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def in_words(self) -> str:
+        """Where its centre lies in a three by three grid, as a person says it."""
+        column, row = (min(2, int(3 * (low + high) / 2)) for low, high in self._sides())
+        if (column, row) == (1, 1):
+            return "centre"
+        return f"{('upper', 'middle', 'lower')[row]} {('left', 'middle', 'right')[column]}"
+
+    def _sides(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        return (self.left, self.right), (self.top, self.bottom)
+
+
+def schema_of(recipe: Recipe, oddest: Place | None) -> dict[str, Any]:
+    """The schema of `Diagnosis`; what was measured is not left to the model.
+
+    Where the part looks oddest is a fact, and a recipe that was taught names its own defects.
+    """
+    known: dict[str, Any] = {}
+    if oddest is not None:
+        known["where"] = {"const": oddest.in_words()}
+    if recipe.taught is not None:
+        wordings = [klass.wording for klass in recipe.classes if not klass.acceptable]
+        known["defect"] = {"enum": [*wordings, CANNOT_TELL]}
+    return SCHEMA | {"properties": SCHEMA["properties"] | known}
+
+
+def oddest_place(job: DiagnosisJob) -> Place | None:
+    """Where the verdict's map is hottest, None where there is no map or nothing is odd."""
+    seen = job.verdict.anomaly_map
+    if seen is None or seen.hottest is None:
+        return None
+    area, box = seen.area, seen.hottest
+    return Place(
+        left=(box.x - area.x) / area.width,
+        top=(box.y - area.y) / area.height,
+        right=(box.x + box.width - area.x) / area.width,
+        bottom=(box.y + box.height - area.y) / area.height,
+    )
+
+
+def crop(place: Place | None, frame: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """The place with as much around it on each side, RGB [H, W, 3]; None where no place is odd."""
+    if place is None:
+        return None
+    height, width = frame.shape[:2]
+    across, down = place.right - place.left, place.bottom - place.top
+    left, top = max(0.0, place.left - across), max(0.0, place.top - down)
+    right, bottom = min(1.0, place.right + across), min(1.0, place.bottom + down)
+    rows = slice(int(top * height), max(int(bottom * height), int(top * height) + LEAST_CROP))
+    columns = slice(int(left * width), max(int(right * width), int(left * width) + LEAST_CROP))
+    return np.ascontiguousarray(frame[rows, columns])
 
 
 def sampling(deliveries: int, max_model_len: int) -> Sampling:

@@ -36,6 +36,16 @@ def inspect_prompt(recipe: Recipe, golden: Sequence[Image], pixels: NDArray[np.u
     return Prompt(parts=(inspect_text(recipe), *golden, Image(pixels, recipe.max_pixels)))
 
 
-def diagnose_prompt(recipe: Recipe, golden: Sequence[Image], pixels: NDArray[np.uint8]) -> Prompt:
-    """Asks for the report on what an inspection escalated; in the same order."""
-    return Prompt(parts=(diagnose_text(recipe), *golden, Image(pixels, recipe.max_pixels)))
+def diagnose_prompt(
+    recipe: Recipe,
+    golden: Sequence[Image],
+    pixels: NDArray[np.uint8],
+    oddest: NDArray[np.uint8] | None = None,
+) -> Prompt:
+    """Asks for the report on what an inspection escalated; in the same order.
+
+    `oddest` is the region of the frame that looks oddest, which the model then sees once more, larger.
+    """
+    frame = Image(pixels, recipe.max_pixels)
+    closer = () if oddest is None else (Image(oddest, recipe.max_pixels),)
+    return Prompt(parts=(diagnose_text(recipe), *golden, frame, *closer))

@@ -28,6 +28,8 @@ LEAST_SPREAD = np.array([0.06, 0.08, 0.12, 0.01, 0.02])
 """Spread assumed at the least: twenty pictures of one minute look too much alike."""
 ANALYSED_SIDE = 256
 OUTLINE_SIDE = 64
+LEAST_ALIKE = 4
+"""Pictures from which it can be told whether pictures lie alike."""
 ALIKE, LEAST_SHIFT, LEAST_RESPONSE = 0.02, 0.06, 0.25
 """Shares of the side within which good pictures lie alike and a picture is not called shifted; a weaker peak
 of the correlation tells nothing."""
@@ -111,13 +113,32 @@ class GateBuilder:
         reach = np.maximum(TOLERANCE * spread, 1.5 * np.abs(values - middle).max(0))
         beyond = TOLERANCE / 2 * (np.std(distances) + 0.1 * np.median(distances))
         typical = np.asarray(np.mean(self._outlines, 0), np.float32)
-        shifts = np.array([outlines_apart(each, typical) for each in self._outlines])
-        alike = float(np.quantile(shifts, 0.9)) < ALIKE
+        shifts = self._shifts_from_the_others(typical)
+        alike = float((shifts < ALIKE).mean()) >= 0.9
         return Gate(
             np.stack([middle - reach, middle + reach], 1),
             float(np.max(distances) + beyond),
             typical,
-            max(LEAST_SHIFT, 1.5 * float(shifts.max())) if alike else np.inf,
+            max(LEAST_SHIFT, 1.5 * float(shifts[np.isfinite(shifts)].max())) if alike else np.inf,
+        )
+
+    def _shifts_from_the_others(self, typical: NDArray[np.float32]) -> Floats:
+        """How far each outline lies from the mean of the others; infinite where they have little in common.
+
+        Its own share in the mean would make every picture look as if it lay in its place.
+        """
+        count = len(self._outlines)
+        if count < LEAST_ALIKE:
+            return np.array([np.inf])
+        others = [
+            np.float32(1 / (count - 1)) * (typical * np.float32(count) - each) for each in self._outlines
+        ]
+        found = [shift_between(each, mean) for each, mean in zip(self._outlines, others, strict=True)]
+        return np.array(
+            [
+                float(np.hypot(across, down)) / OUTLINE_SIDE if response > LEAST_RESPONSE else np.inf
+                for across, down, response in found
+            ]
         )
 
 

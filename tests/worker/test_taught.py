@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from engine import Opinion, TeachOptions, save_part, teach
+from schemas.job import DiagnosisJob
 from schemas.recipe import Recipe
+from schemas.report import CANNOT_TELL
 from schemas.verdict import Decision
 from services.infra.intake import images
 from services.infra.process.errors import FrameUnfit
@@ -15,6 +17,7 @@ from services.infra.stores.ledger import Stage
 from tests.engine.tuning.parts import pictures, plate
 from tests.worker.plant import DENT, GOOD, RECIPE, Plant, make_job, write_recipe
 from tests.worker.test_verdicts import recipe_of
+from worker.diagnosis import Place, crop, oddest_place, schema_of
 from worker.verdicts import judge_opinion
 
 PLATE = RECIPE.replace("scratch", "spot").replace("  - {name: dent, wording: dent, severity: major}\n", "")
@@ -111,6 +114,7 @@ def opinion(good: float, **changes: object) -> Opinion:
         "box": None,
         "disagreement": 0.0,
         "not_judged": None,
+        "said": {},
     }
     return Opinion(**(fields | changes))  # type: ignore[arg-type]
 
@@ -143,3 +147,36 @@ def test_an_anomaly_without_a_name_counts_as_a_defect() -> None:
     judgement = judge_opinion(odd, measured_recipe())
     assert judgement.decision is Decision.REJECT
     assert judgement.defect_probability == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (Place(0.0, 0.0, 0.2, 0.2), "upper left"),
+        (Place(0.4, 0.4, 0.6, 0.6), "centre"),
+        (Place(0.4, 0.8, 0.6, 1.0), "lower middle"),
+        (Place(0.9, 0.4, 1.0, 0.6), "middle right"),
+    ],
+)
+def test_a_place_is_named_as_a_person_says_it(place: Place, words: str) -> None:
+    """By the ninth of the picture in which its centre lies."""
+    assert place.in_words() == words
+
+
+def test_a_report_is_told_where_the_part_looks_odd(taught_plant: Plant) -> None:
+    """The place was measured, so the model does not guess it; it sees the region once more beside the frame."""
+    show(taught_plant, "spotted", 400, "spot")
+    taught_plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
+    job = taught_plant.ledger.jobs.read(Queue.DIAGNOSE, "looker", 1)[0].job
+    assert isinstance(job, DiagnosisJob)
+    recipe = taught_plant.recipes.get("surface")
+    oddest = oddest_place(job)
+    assert oddest is not None
+    properties = schema_of(recipe, oddest)["properties"]
+    assert properties["defect"] == {"enum": ["spot", CANNOT_TELL]}
+    frame = plate(400, "spot")
+    assert properties["where"] == {"const": oddest.in_words()}
+    closer = crop(oddest, frame)
+    assert closer is not None
+    assert closer.min() == frame.min()
+    assert closer.size < frame.size
