@@ -63,7 +63,9 @@ HELPERS = ("gpu.section", "pipeline.soak_gateway", "serving.mid_size", "serving.
 
 def main() -> None:
     """Run what can be run; exit with 1 when one of them failed."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=Path)
     work: Path | None = parser.parse_args().work
     if work is not None:

@@ -17,6 +17,7 @@ BESIDE_THE_PRODUCT = (
     "tests/bench/",
     "tests/starter/",
     "tests/engine/compression/",
+    "tests/cli/test_quantize.py",
     "tests/engine/kernels/test_cuda_",
     "tests/engine/kernels/test_nvrtc_",
 )

@@ -30,9 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started as a pat
 from bench.gpu.clock import clock_of
 from bench.gpu.process import SECTIONS, Trial, measured
 from bench.gpu.rows import Row, Status
-from bench.gpu.table import table
 from bench.gpu.targets import WRONG, target_table
 from bench.host import commit
+from bench.table import table
 from engine.kernels.cuda.support import device_fault
 
 NO_GPU = 2
