@@ -55,7 +55,7 @@ def test_jobs_are_read_in_order_and_up_to_the_count(ledger: Ledger) -> None:
     assert [entry.job.result_id for entry in ledger.jobs.read(Queue.INSPECT, "w1", 3)] == ["r3", "r4"]
 
 
-def test_reading_an_empty_lane_returns_at_once(ledger: Ledger) -> None:
+def test_reading_an_empty_queue_returns_at_once(ledger: Ledger) -> None:
     """A queue that nobody ever wrote to is empty, not an error."""
     assert ledger.jobs.read(Queue.DIAGNOSE, "w1", 10) == []
     assert ledger.jobs.waiting(Queue.DIAGNOSE) == 0
@@ -249,16 +249,20 @@ def test_the_third_delivery_can_be_buried(ledger: Ledger) -> None:
     state = ledger.jobs.state("result-1")
     assert state is not None
     assert (state.stage, state.verdict, state.problem) == (Stage.DEAD, dead, PROBLEM)
-    [letter] = ledger.jobs.dead_letters(10)
-    assert (letter.result_id, letter.queue, letter.deliveries) == ("result-1", Queue.INSPECT, 3)
-    assert letter.payload == job().model_dump_json()
+    [dead_letter] = ledger.jobs.dead_letters(10)
+    assert (dead_letter.result_id, dead_letter.queue, dead_letter.deliveries) == (
+        "result-1",
+        Queue.INSPECT,
+        3,
+    )
+    assert dead_letter.payload == job().model_dump_json()
     [result] = ledger.outbox.read("result-writer", 10)
     assert (result.stage, result.verdict, result.problem) == (Stage.DEAD, dead, PROBLEM)
     assert ledger.jobs.commit_verdict(entry, verdict(), None) == AlreadyCommitted("result-1")
     assert ledger.jobs.waiting(Queue.INSPECT) == 0
 
 
-def test_an_inspection_is_not_buried_without_a_verdict(ledger: Ledger) -> None:
+def test_an_inspection_is_not_dead_lettered_without_a_verdict(ledger: Ledger) -> None:
     """Every part ends with one of the four decisions."""
     ledger.jobs.add(job(), DIGEST)
     with pytest.raises(ValueError, match="NOT_INSPECTED"):
@@ -266,7 +270,7 @@ def test_an_inspection_is_not_buried_without_a_verdict(ledger: Ledger) -> None:
     assert ledger.jobs.waiting(Queue.INSPECT) == 1
 
 
-def test_a_buried_diagnosis_keeps_its_verdict(ledger: Ledger) -> None:
+def test_a_dead_lettered_diagnosis_keeps_its_verdict(ledger: Ledger) -> None:
     """The part stays rejected; only its report is given up, and a late one is not taken."""
     entry = escalated(ledger)
     ledger.jobs.dead_letter(entry, PROBLEM, None)
@@ -280,11 +284,11 @@ def test_a_buried_diagnosis_keeps_its_verdict(ledger: Ledger) -> None:
 
 
 def test_what_never_became_a_job_can_be_put_among_the_dead(ledger: Ledger) -> None:
-    """The newest letters come first."""
+    """The newest come first."""
     ledger.jobs.refuse("r1", PROBLEM, "a.txt")
     ledger.jobs.refuse("r2", PROBLEM, "b.txt")
-    assert [letter.payload for letter in ledger.jobs.dead_letters(10)] == ["b.txt", "a.txt"]
-    assert [letter.payload for letter in ledger.jobs.dead_letters(1)] == ["b.txt"]
+    assert [each.payload for each in ledger.jobs.dead_letters(10)] == ["b.txt", "a.txt"]
+    assert [each.payload for each in ledger.jobs.dead_letters(1)] == ["b.txt"]
 
 
 def test_results_wait_until_they_are_acknowledged(hasty_ledger: Ledger, wait_until: WaitUntil) -> None:

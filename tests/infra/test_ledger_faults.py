@@ -53,7 +53,7 @@ def test_a_killed_server_loses_nothing_that_was_accepted(fresh_redis: FreshRedis
 
 
 def test_a_full_server_refuses_new_jobs_and_lets_the_old_ones_end(fresh_redis: FreshRedis) -> None:
-    """At maxmemory `add` says StoreFull and writes nothing; reading, committing and burying still work."""
+    """At maxmemory `add` says StoreFull and writes nothing; what frees memory still works."""
     server = fresh_redis()
     ledger = Ledger(server.url, lease_ms=600_000)
     for number in range(3):
@@ -145,16 +145,16 @@ def test_an_emptied_server_is_used_again(ledger_redis: RedisServer) -> None:
 def test_an_entry_that_nobody_can_read_is_a_dead_letter(
     ledger_redis: RedisServer, fields: dict[str, str]
 ) -> None:
-    """It neither blocks the queue nor vanishes: the letter holds it, with the reason."""
+    """It neither blocks the queue nor vanishes: the dead letter holds it, with the reason."""
     ledger = Ledger(ledger_redis.url)
     with Redis.from_url(ledger_redis.url) as client:
         client.xadd(names.queue_stream(Queue.INSPECT), fields)
     ledger.jobs.add(job("good"), DIGEST)
     assert [entry.job.result_id for entry in ledger.jobs.read(Queue.INSPECT, "w1", 10)] == ["good"]
     assert ledger.jobs.waiting(Queue.INSPECT) == 1
-    [letter] = ledger.jobs.dead_letters(10)
-    assert json.loads(letter.payload) == fields
-    assert (letter.problem.code, letter.queue) == ("record-invalid", Queue.INSPECT)
+    [dead_letter] = ledger.jobs.dead_letters(10)
+    assert json.loads(dead_letter.payload) == fields
+    assert (dead_letter.problem.code, dead_letter.queue) == ("record-invalid", Queue.INSPECT)
 
 
 def test_a_result_that_nobody_can_read_is_a_dead_letter(ledger_redis: RedisServer) -> None:
@@ -163,8 +163,8 @@ def test_a_result_that_nobody_can_read_is_a_dead_letter(ledger_redis: RedisServe
     with Redis.from_url(ledger_redis.url) as client:
         client.xadd(names.RESULTS_STREAM, {"result_id": "r1", "stage": "decided", "verdict": "{}"})
     assert ledger.outbox.read("result-writer", 10) == []
-    [letter] = ledger.jobs.dead_letters(10)
-    assert (letter.result_id, letter.queue) == ("r1", None)
+    [dead_letter] = ledger.jobs.dead_letters(10)
+    assert (dead_letter.result_id, dead_letter.queue) == ("r1", None)
 
 
 def test_a_record_of_another_version_is_a_typed_error(ledger_redis: RedisServer) -> None:

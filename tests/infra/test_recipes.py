@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.infra.intake.recipes import RecipeBook, load_recipe
-from services.infra.process.errors import RecipeInvalid, UnknownRecipe, UnknownStation
+from services.infra.process.errors import RecipeInvalid, UnknownRecipe
 
 SHIPPED = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -42,7 +42,6 @@ def test_the_shipped_recipes_load() -> None:
     book = RecipeBook(SHIPPED)
     assert [recipe.recipe_id for recipe in book.recipes] == ["ball-screw", "board", "microscope", "surface"]
     for recipe in book.recipes:
-        assert book.for_station(recipe.station_id) == recipe
         assert [item.name for item in recipe.classes if item.acceptable] == ["good"]
         assert (recipe.thresholds.accept_below, recipe.thresholds.reject_from) == (0.35, 0.65)
 
@@ -129,14 +128,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_lists_what_exists() -> None:
-    """The hint names the recipes and stations there are."""
+    """The hint names the recipes there are."""
     book = RecipeBook(SHIPPED)
     with pytest.raises(UnknownRecipe) as caught:
         book.get("surfaces")
     assert "surface" in str(caught.value.hint)
-    with pytest.raises(UnknownStation) as caught_station:
-        book.for_station("nowhere")
-    assert "station-board" in str(caught_station.value.hint)
 
 
 def test_the_errors_of_all_files_come_together(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from schemas.recipe import GoldenImage, Recipe
 from services.infra.intake.golden import read_golden
 from services.infra.intake.images import Rgb
 from services.infra.intake.yaml_file import YamlFault, file_error, invalid, read_message
-from services.infra.process.errors import LynceusError, RecipeInvalid, UnknownRecipe, UnknownStation
+from services.infra.process.errors import LynceusError, RecipeInvalid, UnknownRecipe
 
 _Fingerprint: TypeAlias = tuple[tuple[Path, int, int], ...]
 
@@ -61,16 +61,6 @@ class RecipeBook:
                 f"no recipe is called {recipe_id!r}", hint=f"use one of: {', '.join(sorted(self._recipes))}"
             )
         return recipe
-
-    def for_station(self, station_id: str) -> Recipe:
-        """The recipe of this station. Raises UnknownStation, which lists what exists."""
-        for recipe in self._recipes.values():
-            if recipe.station_id == station_id:
-                return recipe
-        stations = sorted(recipe.station_id for recipe in self._recipes.values())
-        raise UnknownStation(
-            f"no recipe is for station {station_id!r}", hint=f"use one of: {', '.join(stations)}"
-        )
 
     def golden_pixels(self, recipe: Recipe) -> tuple[Rgb, ...]:
         """The pixels [H, W, 3] of a recipe's golden images, in its order, read anew at each call.

@@ -99,7 +99,7 @@ class WorkerSettings(CommonSettings):
     queues: tuple[Queue, ...] = Field(
         default=(Queue.INSPECT, Queue.DIAGNOSE),
         min_length=1,
-        description='Lanes served, as JSON: ["inspect", "diagnose"].',
+        description='Queues served, as JSON: ["inspect", "diagnose"].',
     )
 
 

@@ -26,7 +26,7 @@ def connect(url: str, *, as_text: bool, answer_timeout: float = ANSWER_TIMEOUT_S
     """A client that connects on first use; `as_text` decodes answers to str.
 
     A call fails after at most three tries of `answer_timeout` seconds. Trying again is safe: our scripts
-    may run twice, and what is no script at worst doubles a counter or a refused file's letter.
+    may run twice, and what is no script at worst doubles a counter or a refused file's dead letter.
     """
     return Redis.from_url(
         url,

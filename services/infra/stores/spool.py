@@ -49,17 +49,6 @@ class Spool:
             self._refused.mkdir(parents=True, exist_ok=True)
             self._sizes = self._sweep()
 
-    @property
-    def used_bytes(self) -> int:
-        """Bytes of the frames that wait."""
-        with self._lock:
-            return sum(self._sizes.values())
-
-    @property
-    def refused_count(self) -> int:
-        """Frames set aside for a person to look at, in the folder `refused`."""
-        return sum(1 for _ in self._refused.glob("*" + _PROBLEM))
-
     def __len__(self) -> int:
         with self._lock:
             return len(self._sizes)

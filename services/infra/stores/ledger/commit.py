@@ -32,7 +32,7 @@ class Ending:
     event: Event
     results: dict[str, Message]
     diagnosis: DiagnosisJob | None = None
-    letter: DeadLetter | None = None
+    dead_letter: DeadLetter | None = None
 
 
 def decided(verdict: Verdict, diagnosis: DiagnosisJob | None) -> Ending:
@@ -72,7 +72,7 @@ def given_up(entry: Entry, problem: Problem, verdict: Verdict | None) -> Ending:
         reached=Stage.DEAD,
         event=events.given_up(entry, verdict, datetime.now(UTC)),
         results=results,
-        letter=dead_letter(entry.job.result_id, entry.queue, entry.deliveries, problem, payload),
+        dead_letter=dead_letter(entry.job.result_id, entry.queue, entry.deliveries, problem, payload),
     )
 
 
@@ -96,7 +96,7 @@ def script_arguments(entry: Entry, ending: Ending) -> tuple[list[str], list[str 
         ending.event.model_dump_json(),
         ENTRIES_KEPT,
         _text(ending.diagnosis),
-        _text(ending.letter),
+        _text(ending.dead_letter),
         *chain.from_iterable((field, _text(result)) for field, result in ending.results.items()),
     ]
 

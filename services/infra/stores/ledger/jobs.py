@@ -161,10 +161,10 @@ class JobQueue:
 
     def refuse(self, result_id: str, problem: Problem, payload: str) -> None:
         """Put what was never accepted and has no caller to tell (a camera's file) among the dead letters."""
-        letter = dead_letter(result_id, Queue.INSPECT, 0, problem, payload)
+        dead = dead_letter(result_id, Queue.INSPECT, 0, problem, payload)
         with typed_errors(self._connection.url):
             self._connection.redis.xadd(
-                names.DEAD_STREAM, {"letter": letter.model_dump_json()}, maxlen=ENTRIES_KEPT
+                names.DEAD_STREAM, {"dead_letter": dead.model_dump_json()}, maxlen=ENTRIES_KEPT
             )
 
     def waiting(self, queue: Queue) -> int:
@@ -190,8 +190,10 @@ class JobQueue:
         with typed_errors(self._connection.url):
             found = self._connection.redis.xrevrange(names.DEAD_STREAM, count=count)
         return [
-            DeadLetter.model_validate_json(fields["letter"]).model_copy(update={"letter_id": letter_id})
-            for letter_id, fields in found
+            DeadLetter.model_validate_json(fields["dead_letter"]).model_copy(
+                update={"dead_letter_id": number}
+            )
+            for number, fields in found
         ]
 
     def _requeue(self, entries: Sequence[Entry], *, uncounted: int) -> None:

@@ -107,7 +107,7 @@ class ResultEntry:
 class DeadLetter(Message):
     """A job that was given up, or a file that could never become one, kept where a person finds it."""
 
-    letter_id: str
+    dead_letter_id: str
     result_id: str
     queue: Queue | None
     """None for a result that could not be read on its way to the database."""

@@ -66,14 +66,14 @@ class StreamReader:
         """Moves an entry that cannot be read to the dead letters."""
         result_id = delivery.fields.get("result_id", "")
         problem = unreadable(result_id, error).problem()
-        letter = dead_letter(result_id, self._queue, delivery.count, problem, json.dumps(delivery.fields))
+        dead = dead_letter(result_id, self._queue, delivery.count, problem, json.dumps(delivery.fields))
         self._connection.run(
             "discard",
             [self._stream, names.job_key(result_id), names.DEAD_STREAM],
             [
                 self._group,
                 delivery.entry_id,
-                letter.model_dump_json(),
+                dead.model_dump_json(),
                 problem.model_dump_json(),
                 ENTRIES_KEPT,
             ],
@@ -86,7 +86,7 @@ def dead_letter(
 ) -> DeadLetter:
     """A dead letter of this moment."""
     return DeadLetter(
-        letter_id=UNNUMBERED,
+        dead_letter_id=UNNUMBERED,
         result_id=result_id,
         queue=queue,
         deliveries=deliveries,

@@ -32,12 +32,12 @@ class Telemetry:
         """The last heartbeat of each process seen within a day, by name."""
         with typed_errors(self._url):
             found = self._redis.hgetall(names.HEARTBEATS_HASH)
-            beats = {name: _heartbeat(text) for name, text in found.items()}
-            gone = [name for name, heartbeat in beats.items() if heartbeat is None]
+            heartbeats = {name: _heartbeat(text) for name, text in found.items()}
+            gone = [name for name, heartbeat in heartbeats.items() if heartbeat is None]
             if gone:
                 self._redis.hdel(names.HEARTBEATS_HASH, *gone)
         return sorted(
-            (heartbeat for heartbeat in beats.values() if heartbeat is not None),
+            (heartbeat for heartbeat in heartbeats.values() if heartbeat is not None),
             key=lambda heartbeat: heartbeat.name,
         )
 

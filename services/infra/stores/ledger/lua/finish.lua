@@ -1,4 +1,4 @@
--- End a delivery with a verdict, a report or a dead-lettering, unless the job has moved on already.
+-- End a delivery with a verdict, a report or a dead letter, unless the job has moved on already.
 -- KEYS  1 queue stream, 2 job hash, 3 results stream, 4 events stream, 5 diagnose stream, 6 dead stream
 -- ARGV  1 group, 2 entry id, 3 result id, 4 stage expected, 5 stage reached, 6 event,
 --       7 events and dead letters kept, 8 diagnosis job or '', 9 dead letter or '',
@@ -23,6 +23,6 @@ if ARGV[8] ~= '' then
     redis.call('XADD', KEYS[5], '*', 'result_id', ARGV[3], 'job', ARGV[8])
 end
 if ARGV[9] ~= '' then
-    redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[7], '*', 'letter', ARGV[9])
+    redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[7], '*', 'dead_letter', ARGV[9])
 end
 return 'committed'
