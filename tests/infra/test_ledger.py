@@ -292,7 +292,7 @@ def test_what_never_became_a_job_can_be_put_among_the_dead(ledger: Ledger) -> No
 
 
 def test_results_wait_until_they_are_acknowledged(hasty_ledger: Ledger, wait_until: WaitUntil) -> None:
-    """A result writer that dies before it stored them leaves them to the next one, and then they end."""
+    """A result writer that dies before it stored them leaves them to the next one; then they are gone."""
     hasty_ledger.jobs.add(job(), DIGEST)
     hasty_ledger.jobs.commit_verdict(taken(hasty_ledger), verdict(), None)
     [first] = hasty_ledger.outbox.read("result-writer-1", 10)
