@@ -17,7 +17,7 @@ from engine.serving.engine import Engine
 from engine.serving.requests import EngineConfig
 from schemas.evidence import Evidence
 from schemas.recipe import Recipe
-from services.infra.intake.recipes import load_recipe
+from services.infra.intake import load_recipe
 from services.teach.calibration.aims import Aims
 from services.teach.calibration.calibrate import calibrate
 from services.teach.evaluation.outcomes import Outcome, Outcomes

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from redis import Redis
 
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 
 ROOT = Path(__file__).resolve().parent.parent
 

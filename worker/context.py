@@ -12,7 +12,7 @@ from engine import Engine, EngineClosed
 from schemas.job import InspectionJob
 from schemas.recipe import Recipe
 from schemas.verdict import Versions
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.infra.process.errors import RecipeInvalid, UnknownRecipe
 from services.infra.process.heartbeat import Progress, Stages, code_version
 from services.infra.process.names import Queue

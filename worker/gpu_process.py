@@ -11,7 +11,7 @@ from celery import Celery, Task
 from celery.exceptions import WorkerShutdown
 
 from engine import Engine, EngineClosed, EngineConfig
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.infra.process.errors import StoreError
 from services.infra.process.heartbeat import Progress
 from services.infra.process.names import WORK_TASK, Queue

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from engine import Image
 from schemas.job import DiagnosisJob, InspectionJob
 from schemas.recipe import Recipe
-from services.infra.intake import images
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook, images
 from services.infra.intake.regions import apply_regions
 from services.infra.process.errors import FrameInvalid
 from services.infra.stores.frames import missing

@@ -9,7 +9,7 @@ import structlog
 from celery import Celery, Task
 from kombu.exceptions import OperationalError
 
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.infra.intake.submission import Submission
 from services.infra.process.errors import StoreError, StoreUnavailable
 from services.infra.process.heartbeat import Progress

@@ -10,7 +10,7 @@ import structlog
 
 from schemas.recipe import Retention
 from schemas.verdict import Decision, Verdict
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.infra.process.errors import FrameMissing, NotFound, UnknownRecipe
 from services.infra.process.heartbeat import Progress
 from services.infra.stores.archive import Archive

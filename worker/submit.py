@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from schemas.base import Message
 from schemas.problem import FieldError
-from services.infra.intake.picture import read_picture
+from services.infra.intake import read_picture
 from services.infra.intake.submission import Accepted, Submission, SubmissionRequest
 from services.infra.process.errors import BadRequest, FrameTooLarge, LynceusError, StoreError
 from services.infra.process.field_errors import field_errors

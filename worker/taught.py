@@ -11,7 +11,7 @@ from engine import Opinion, TaughtPart, TaughtPartInvalid, digest_of, load_part
 from schemas.job import InspectionJob
 from schemas.recipe import Recipe
 from schemas.verdict import AnomalyMap, Box
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.infra.intake.regions import looked_at
 from services.infra.process.errors import RecipeInvalid
 

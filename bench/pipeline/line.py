@@ -27,9 +27,8 @@ from services.gateway.intake import Intake
 from services.gateway.loop import ConfiguredCamera, GatewayLoop, Shared
 from services.gateway.sources.config import FolderConfig
 from services.gateway.sources.offer import SourceFrame
+from services.infra.intake import RecipeBook, read_picture
 from services.infra.intake.images import Rgb, decode, encode_png
-from services.infra.intake.picture import read_picture
-from services.infra.intake.recipes import RecipeBook
 from services.infra.intake.submission import Submission
 from services.infra.process.errors import LynceusError
 from services.infra.process.heartbeat import Heartbeat

@@ -9,7 +9,7 @@ from services.api import openapi, problems
 from services.api.limits import BodyLimit
 from services.api.ports import Ports
 from services.api.routers import ROUTERS
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.infra.intake.submission import Submission
 from services.infra.process.settings import ApiSettings
 from services.infra.stores.frames import FrameStore

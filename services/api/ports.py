@@ -6,7 +6,7 @@ from typing import Annotated
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.infra.intake.submission import Submission
 from services.infra.process.settings import ApiSettings
 from services.infra.stores.frames import FrameStore

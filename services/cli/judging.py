@@ -6,7 +6,7 @@ from pathlib import Path
 from schemas.recipe import Recipe
 from services.cli.errors import EngineRefused
 from services.cli.progress import counting
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.teach.data import CheckOptions, checked
 from services.teach.evaluation import Outcomes
 from services.teach.taught.artefact import open_artefact

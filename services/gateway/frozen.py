@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import cv2
 
 from schemas.job import InspectionJob
-from services.infra.intake.images import Grey
-from services.infra.intake.picture import Picture
+from services.infra.intake import Grey, Picture
 
 REMEMBERED = 8
 """Frames whose digests are kept: a driver that runs in circles repeats a few buffers, not only the last."""

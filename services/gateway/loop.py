@@ -13,7 +13,7 @@ from services.gateway.health import FrameOutcome, Health
 from services.gateway.intake import Intake
 from services.gateway.sources.config import CameraConfig
 from services.gateway.sources.offer import Offer, Source, SourceFrame
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.infra.process.errors import (
     BadRequest,
     DuplicateConflict,

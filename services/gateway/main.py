@@ -25,7 +25,7 @@ from services.gateway.sources.folder import FolderSource
 from services.gateway.sources.offer import Source
 from services.gateway.sources.stream import StreamSource
 from services.gateway.sources.video import VideoSource
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.infra.intake.submission import Submission
 from services.infra.intake.yaml_file import invalid
 from services.infra.process.errors import SourcesInvalid, UnknownRecipe

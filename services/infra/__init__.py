@@ -1,1 +1,1 @@
-"""Infrastructure ports: settings, logging, frames, ledger, results, wake-up; each with an in-memory twin."""
+"""What every service stands on: `stores`, `intake`, `process` and `local_redis`."""

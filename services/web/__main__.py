@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from services.api import openapi
 from services.api.app import create_app
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.infra.process.run import run
 from services.infra.process.settings import ApiSettings
 from services.infra.stores.frames import FrameStore

@@ -10,8 +10,8 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
-from services.infra.intake.recipes import RecipeBook
-from services.infra.local_redis.server import RedisServer
+from services.infra.intake import RecipeBook
+from services.infra.local_redis import RedisServer
 from services.infra.process.settings import ApiSettings
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger

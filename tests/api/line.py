@@ -16,7 +16,7 @@ from schemas.job import DiagnosisJob, InspectionJob
 from schemas.report import Cause, Diagnosis, DiagnosisReport
 from schemas.verdict import ClassScore, Decision, ProcessingTimes, Verdict, Versions
 from services.api.app import create_app
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.infra.process.heartbeat import EngineStatus, Heartbeat, PriorityStatus, StageTime
 from services.infra.process.names import Queue, wake_up_key
 from services.infra.process.settings import ApiSettings

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from services.api.routers.inspections import result_id_of
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.infra.process.errors import FrameMissing
 from services.infra.process.names import Queue
 from services.infra.stores.frames import FrameStore

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from services.cli.places import PROJECT_ROOT, RECIPES, SOURCES_FILE
 from services.gateway.sources.config import load_sources
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from services.infra.process.settings import PREFIX, SETTINGS_CLASSES
 from tests.repository import module_name, python_files, syntax_tree
 

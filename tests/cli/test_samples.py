@@ -8,8 +8,8 @@ import pytest
 from services.cli.demo.samples import load_samples
 from services.cli.errors import InputInvalid
 from services.cli.places import RECIPES, SAMPLES
+from services.infra.intake import RecipeBook
 from services.infra.intake.images import decode
-from services.infra.intake.recipes import RecipeBook
 
 LARGEST_FOLDER_BYTES = 3_000_000
 

@@ -17,7 +17,7 @@ from schemas import (
 from services.cli.demo.samples import DemoSample
 from services.cli.demo.summary import SampleOutcome, summarise
 from services.cli.places import RECIPES
-from services.infra.intake.recipes import load_recipe
+from services.infra.intake import load_recipe
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DIGEST = "0" * 64

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine import Engine, EngineConfig
-from services.infra.intake.picture import read_picture
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook, read_picture
 from services.infra.intake.submission import Submission, SubmissionRequest
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process.heartbeat import Progress
 from services.infra.process.names import Queue
 from services.infra.stores.archive import Archive

@@ -1,7 +1,7 @@
 """Whatever happens in between, a part ends once."""
 
 from schemas import Decision
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process.names import Queue
 from services.infra.stores.ledger import Ledger
 from tests.fundamentals.conftest import Line

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from tests.gateway.plant import Plant, make_plant
 
 

@@ -20,8 +20,7 @@ from services.gateway.loop import ConfiguredCamera, GatewayLoop, Shared
 from services.gateway.main import make_source
 from services.gateway.sources.config import FolderConfig, SourceConfig
 from services.gateway.sources.offer import SourceFrame
-from services.infra.intake.picture import read_picture
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook, read_picture
 from services.infra.intake.submission import Submission
 from services.infra.process.names import Queue
 from services.infra.stores.frames import FrameStore

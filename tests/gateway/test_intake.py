@@ -9,7 +9,7 @@ from redis import Redis
 from schemas.job import InspectionJob
 from services.gateway.health import FrameOutcome
 from services.gateway.intake import result_id
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process.errors import BadRequest, FrameTruncated, StoreFull, UnknownRecipe
 from tests.conftest import FreshRedis
 from tests.gateway.plant import Plant, folder_config, frame, make_plant, png

@@ -6,7 +6,7 @@ import pytest
 
 from services.gateway.health import FrameOutcome
 from services.gateway.sources.config import VideoFileConfig
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from tests.conftest import FreshRedis, WaitUntil
 from tests.gateway.footage import network_camera
 from tests.gateway.plant import PATIENCE, RECIPE, folder_config, make_plant, png

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process.names import Queue
 from services.infra.process.run import EXIT_CONFIGURATION
 from services.infra.stores.ledger import Ledger

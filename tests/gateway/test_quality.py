@@ -9,8 +9,8 @@ from PIL import Image, ImageFilter
 
 from schemas.recipe import FrameLimits
 from services.gateway.health import FrameOutcome
+from services.infra.intake import encode_picture
 from services.infra.intake.images import encode_png
-from services.infra.intake.picture import encode_picture
 from services.infra.intake.quality import unusable_reason
 from tests.gateway.plant import Plant, folder_config, frame, pixels, png
 

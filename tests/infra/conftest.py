@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger
 from tests.infra.postgres import has_postgres, running_postgres

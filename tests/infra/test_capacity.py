@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from services.infra.intake.capacity import StoreCapacity
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process.errors import StoreFull
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger

@@ -3,7 +3,7 @@
 import pytest
 from redis import Redis
 
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process.errors import DuplicateConflict, FrameMissing
 from services.infra.process.names import frame_key
 from services.infra.stores.frames import FRAME_KEPT_SECONDS, FrameStore

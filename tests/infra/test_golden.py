@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.infra.intake import golden, images
-from services.infra.intake.recipes import RecipeBook, load_recipe
+from services.infra.intake import RecipeBook, golden, images, load_recipe
 from services.infra.process.errors import RecipeInvalid
 from tests.infra.test_recipes import GOOD, changed, written
 

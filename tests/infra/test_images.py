@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from services.infra.intake import encode_picture, read_picture
 from services.infra.intake.images import Rgb, decode, encode_png, from_bgr
-from services.infra.intake.picture import encode_picture, read_picture
 from services.infra.process.errors import (
     FrameInvalid,
     FrameTooLarge,

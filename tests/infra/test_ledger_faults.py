@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from schemas.verdict import Decision
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process import names
 from services.infra.process.errors import FrameMissing, RecordInvalid, StoreFull, StoreUnavailable
 from services.infra.stores.frames import FrameStore

@@ -12,7 +12,7 @@ from hypothesis.stateful import (
 from redis import Redis
 
 from schemas.verdict import Decision
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.stores.ledger import (
     Added,
     Committed,

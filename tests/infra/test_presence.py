@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process.errors import StoreUnavailable
 from services.infra.process.names import SERVER_HASH, Queue, presence_key
 from services.infra.stores.ledger import Ledger, Presence

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.infra.intake.recipes import RecipeBook, load_recipe
+from services.infra.intake import RecipeBook, load_recipe
 from services.infra.process.errors import RecipeInvalid, UnknownRecipe
 
 SHIPPED = Path(__file__).resolve().parents[2] / "recipes"

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from services.infra.local_redis.server import HOST, RedisServer, RedisServerError, find_redis_server
+from services.infra.local_redis import HOST, RedisServer, RedisServerError, find_redis_server
 from tests.conftest import FreshRedis
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from redis import Redis
 
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process.errors import StoreFull, StoreUnavailable
 from services.infra.process.names import WORK_TASK, Queue, wake_up_key
 from services.infra.stores.wake_up import WakeUp

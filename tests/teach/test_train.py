@@ -8,7 +8,7 @@ import pytest
 from engine.tuning import load_part
 from schemas.evidence import Standing
 from services.cli.places import RECIPES, SAMPLES
-from services.infra.intake.recipes import RecipeBook, load_recipe
+from services.infra.intake import RecipeBook, load_recipe
 from services.teach.calibration import Aims
 from services.teach.data import CheckOptions, checked
 from services.teach.data.check import with_findings

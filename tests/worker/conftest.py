@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.infra.intake.recipes import RecipeBook
-from services.infra.local_redis.server import RedisServer
+from services.infra.intake import RecipeBook
+from services.infra.local_redis import RedisServer
 from services.infra.stores.frames import FrameStore
 from services.infra.stores.ledger import Ledger
 from services.infra.stores.wake_up import WakeUp

@@ -16,9 +16,8 @@ from schemas.identity import PartIdentity
 from schemas.job import InspectionJob
 from schemas.problem import Problem
 from schemas.verdict import Verdict
-from services.infra.intake import images
-from services.infra.intake.recipes import RecipeBook
-from services.infra.local_redis.server import RedisServer
+from services.infra.intake import RecipeBook, images
+from services.infra.local_redis import RedisServer
 from services.infra.process.heartbeat import Progress
 from services.infra.process.names import Queue, wake_up_key
 from services.infra.stores.frames import FrameStore

@@ -2,7 +2,7 @@
 
 from redis import Redis
 
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process.names import Queue, wake_up_key
 from services.infra.stores.wake_up import WakeUp
 from worker.app import create_app

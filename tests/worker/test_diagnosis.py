@@ -10,7 +10,7 @@ from engine import Completion, Priority
 from schemas.job import DiagnosisJob
 from schemas.report import Diagnosis, DiagnosisReport, ReportState
 from schemas.verdict import Decision
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process.errors import EngineFailed
 from services.infra.process.names import Queue
 from services.infra.stores.ledger import Entry, Ledger, Stage

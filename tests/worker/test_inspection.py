@@ -11,7 +11,7 @@ from engine import Image, Opinion, Priority, Scores
 from schemas.job import InspectionJob
 from schemas.verdict import Decision
 from services.infra.intake import images
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process.names import Queue
 from services.infra.stores.ledger import Decided, Ledger, Stage
 from tests.conftest import WaitUntil

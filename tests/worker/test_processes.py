@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from services.infra.intake.recipes import RecipeBook
-from services.infra.local_redis.server import RedisServer
+from services.infra.intake import RecipeBook
+from services.infra.local_redis import RedisServer
 from services.infra.process.errors import StoreUnavailable
 from services.infra.process.names import RESULTS_QUEUE, SUBMIT_TASK, Queue
 from services.infra.process.run import EXIT_CONFIGURATION

@@ -5,7 +5,7 @@ import pytest
 
 from engine import Image
 from schemas.recipe import DefectClass, PromptTexts, Recipe
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 from starter.pictures import targets
 from tests.conftest import ROOT
 from tests.worker.test_verdicts import recipe_of

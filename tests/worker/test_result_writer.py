@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.verdict import Decision
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process.errors import FrameMissing, StoreUnavailable
 from services.infra.process.heartbeat import Progress
 from services.infra.process.names import Queue

@@ -7,7 +7,7 @@ import pytest
 
 from engine import EngineClosed, Priority
 from schemas.verdict import Decision
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 from services.infra.process.errors import StoreUnavailable
 from services.infra.process.names import Queue
 from services.infra.stores.frames import FrameStore

@@ -14,7 +14,7 @@ from services.api.ports import Ports, PortsOf
 from services.api.representations import AcceptedInspection, InspectionState, links_of
 from services.api.state.lookup import find, image_of
 from services.api.uploads import FORM, JSON, InspectionBody, Upload, form_schema, read_upload
-from services.infra.intake.picture import Picture, read_picture
+from services.infra.intake import Picture, read_picture
 from services.infra.intake.submission import SubmissionRequest
 from services.infra.process.errors import DuplicateConflict, NotFound, RecipeInvalid, StoreUnavailable
 

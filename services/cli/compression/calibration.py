@@ -6,8 +6,8 @@ from pathlib import Path
 from engine.compression import Example
 from schemas.recipe import Recipe
 from services.cli.errors import InputInvalid
+from services.infra.intake import RecipeBook
 from services.infra.intake.images import decode
-from services.infra.intake.recipes import RecipeBook
 from services.infra.process.errors import LynceusError
 from worker.pixels import GoldenImages
 from worker.prompts import choices, diagnose_prompt, inspect_prompt

@@ -19,7 +19,7 @@ from services.cli.local.folder_lock import claimed
 from services.cli.local.processes import Supervisor, interruptible
 from services.cli.local.readiness import wait_until_ready
 from services.cli.local.stack import LocalStack, StackOptions, free_port
-from services.infra.intake.recipes import RecipeBook
+from services.infra.intake import RecipeBook
 
 WRITTEN = ("archive", "cameras", "frames", "ledger", "logs", "reports", "spool")
 """Folders of an earlier run; nothing else in the directory is touched."""

@@ -71,7 +71,7 @@ def check_torch() -> Check:
 
 def check_redis() -> Check:
     """A server binary is there and starts."""
-    from services.infra.local_redis.server import RedisServerError, find_redis_server
+    from services.infra.local_redis import RedisServerError, find_redis_server
 
     try:
         binary = find_redis_server()
@@ -119,7 +119,7 @@ def check_port(port: int) -> Check:
 
 def check_recipes(recipes_dir: Path) -> Check:
     """Every recipe can be read."""
-    from services.infra.intake.recipes import RecipeBook
+    from services.infra.intake import RecipeBook
 
     try:
         names = sorted(recipe.recipe_id for recipe in RecipeBook(recipes_dir).recipes)

@@ -9,7 +9,7 @@ from pathlib import Path
 from services.cli.local.processes import ManagedProcess, Supervisor
 from services.cli.local.settings import child_environment
 from services.cli.places import PROJECT_ROOT
-from services.infra.local_redis.server import RedisServer
+from services.infra.local_redis import RedisServer
 
 ADDRESS = "127.0.0.1"
 LEDGER_MAXMEMORY = "256mb"

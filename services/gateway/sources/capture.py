@@ -9,8 +9,8 @@ import numpy as np
 
 from schemas.problem import Problem
 from services.gateway.sources.offer import SourceFrame
+from services.infra.intake import encode_picture
 from services.infra.intake.images import Rgb, from_bgr
-from services.infra.intake.picture import encode_picture
 from services.infra.process.errors import LynceusError
 
 OPEN_TIMEOUT_MS = 5000

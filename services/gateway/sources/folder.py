@@ -14,8 +14,8 @@ from services.gateway.sources.file_names import numbered, readable
 from services.gateway.sources.offer import SourceFrame
 from services.gateway.sources.settling import Settling, Signature
 from services.gateway.sources.sidecar import has_sidecar, read_sidecar, sidecar_path
+from services.infra.intake import read_picture
 from services.infra.intake.images import require_bytes
-from services.infra.intake.picture import read_picture
 from services.infra.process.errors import BadRequest, LynceusError
 
 PROCESSED = "processed"

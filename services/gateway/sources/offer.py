@@ -7,7 +7,7 @@ from threading import Event
 from typing import Protocol
 
 from schemas.problem import Problem
-from services.infra.intake.picture import Picture
+from services.infra.intake import Picture
 from services.infra.process.errors import LynceusError
 
 

@@ -1,1 +1,5 @@
-"""A Redis server of our own, for one machine."""
+"""A Redis server of our own on this machine, for the demo, `lynceus up` and the tests."""
+
+from services.infra.local_redis.server import HOST, RedisServer, RedisServerError, find_redis_server
+
+__all__ = ["HOST", "RedisServer", "RedisServerError", "find_redis_server"]

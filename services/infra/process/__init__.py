@@ -1,1 +1,4 @@
-"""What every process needs: settings, logging, errors, names."""
+"""What every process has: settings, names, logging, typed errors, a heartbeat, and how it begins and ends.
+
+Its modules are imported by name: a program that only needs the errors does not load the settings.
+"""

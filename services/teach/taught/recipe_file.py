@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.base import Identifier
 from schemas.evidence import Evidence, Taught
 from schemas.recipe import DefectClass, Recipe
-from services.infra.intake.recipes import load_recipe
+from services.infra.intake import load_recipe
 from services.infra.intake.yaml_file import read_message
 from services.infra.process.errors import RecipeInvalid
 from services.teach.errors import TeachingError
