@@ -11,8 +11,8 @@ from services.teach.data import CheckOptions, checked
 from services.teach.evaluation import Outcomes
 from services.teach.taught.artefact import open_artefact
 from services.teach.taught.calibrate import JudgedFolder
-from services.teach.taught.judging import Judged, judge_samples, map_of
-from services.teach.taught.lesson import Sample, named_for, read_pixels, samples_of
+from services.teach.taught.judging import Judged, judge_samples, overlay_of
+from services.teach.taught.lesson import Sample, named_for, samples_of
 from services.teach.taught.recipe_file import find_recipe
 
 AT_ONCE = 32
@@ -32,13 +32,13 @@ def judged_folder(
     assert found is not None, recipe_id
     file, recipe = found
     with counting("looking at pictures") as progress:
-        samples = samples_of(checked(folder, options, progress))
+        samples = samples_of(checked(folder, options, progress), recipe.regions)
     if recipe.taught is None:
         return JudgedFolder(folder, file, recipe, _by_words(recipe, recipes, checkpoint, samples, folder))
     artefact = open_artefact(recipes, recipe)
     with counting("judging") as progress:
         judged = judge_samples(artefact, samples, folder, progress)
-    return JudgedFolder(folder, file, recipe, judged, map_of(artefact.part))
+    return JudgedFolder(folder, file, recipe, judged, overlay_of(artefact.part, samples))
 
 
 def _by_words(
@@ -46,7 +46,6 @@ def _by_words(
 ) -> Judged:
     """The same prompt, scores and temperature as a worker's verdict."""
     from engine import Engine, EngineConfig, EngineError
-    from services.infra.intake.regions import apply_regions
     from worker.pixels import GoldenImages
     from worker.prompts import choices, inspect_prompt
     from worker.verdicts import softmax
@@ -60,7 +59,7 @@ def _by_words(
         with Engine(EngineConfig(checkpoint)) as engine, counting("judging") as progress:
             for start in range(0, len(known), AT_ONCE):
                 some = known[start : start + AT_ONCE]
-                seen = [apply_regions(read_pixels(each.picture.path), recipe.regions) for each in some]
+                seen = [each.pixels() for each in some]
                 asked = [engine.score(inspect_prompt(recipe, golden, each), choices(recipe)) for each in seen]
                 for sample, scores in zip(some, asked, strict=True):
                     said = softmax(scores.result().log_probabilities, recipe.thresholds.temperature)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from services.cli.places import SAMPLES
+from services.infra.intake.images import decode
+from services.teach.drawing import with_map
 from services.teach.errors import TooFewPictures
 from services.teach.evaluation import Evaluation, Outcome, Outcomes, evaluate
 from services.teach.evaluation.measure import Subject
@@ -104,11 +106,11 @@ def test_the_page_holds_plots_and_pictures_and_loads_nothing() -> None:
     """Three plots, the worst mistakes with their maps, no address outside."""
     asked = []
 
-    def map_of(path: Path) -> np.ndarray:
+    def overlay_of(path: Path) -> np.ndarray:
         asked.append(path)
-        return np.eye(8, dtype=np.float32)
+        return with_map(decode(path.read_bytes()), np.eye(8, dtype=np.float32))
 
-    page = evaluation_page(result(OUTCOMES), map_of)
+    page = evaluation_page(result(OUTCOMES), overlay_of)
 
     assert page.count("<svg") == 3
     assert page.count("data:image/jpeg") == len(asked) == 3

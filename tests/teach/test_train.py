@@ -7,6 +7,7 @@ import pytest
 
 from engine.tuning import load_part
 from schemas.evidence import Standing
+from schemas.recipe import Region, Regions
 from services.cli.places import RECIPES, SAMPLES
 from services.infra.intake import RecipeBook, load_recipe
 from services.teach.calibration import Aims
@@ -14,6 +15,7 @@ from services.teach.data import CheckOptions, checked
 from services.teach.data.check import with_findings
 from services.teach.data.page import check_page
 from services.teach.errors import AimUnreachable, ArtefactInvalid, TeachingError, TooFewPictures
+from services.teach.evaluation import Outcome, Outcomes
 from services.teach.taught.artefact import Artefact, open_artefact
 from services.teach.taught.calibrate import JudgedFolder, calibrated_recipe, evaluated
 from services.teach.taught.judging import judge_samples
@@ -21,7 +23,7 @@ from services.teach.taught.lesson import named_for, samples_of
 from services.teach.taught.names import class_name, class_names, wording
 from services.teach.taught.odd import odd_ones
 from services.teach.taught.recipe_file import find_recipe, roll_back, taught_versions
-from services.teach.taught.train import Trained, TrainOptions, train
+from services.teach.taught.train import Trained, TrainOptions, calibrated, train
 
 COMMENT = "# Ask M. Keller before changing the takt.\n"
 
@@ -186,6 +188,26 @@ def test_a_recipe_that_could_not_be_written_is_refused_before_anything_is_taught
     assert not (tmp_path / "recipes" / "taught").exists()
 
 
+@pytest.mark.parametrize(
+    ("good", "lowest", "highest"), [(0.1, 0.35, 0.35), (0.5, 0.5, 0.9)], ids=["below the usual", "above it"]
+)
+def test_without_an_aim_review_is_not_narrowed_unless_it_would_hold_every_good_part(
+    good: float, lowest: float, highest: float
+) -> None:
+    """Good parts at 10 % pass below the usual 35 %; good parts at 50 % pass where the bound allows it."""
+    scores = [*((good, "good") for _ in range(30)), *((0.9, "crack") for _ in range(30))]
+    items = [
+        Outcome(Path(f"{number}.png"), truth, {"good": 1 - p, "crack": p})
+        for number, (p, truth) in enumerate(scores)
+    ]
+
+    found = calibrated(Outcomes(("good", "crack"), frozenset({"good"}), tuple(items)), None, 0.35, 0.65)
+
+    assert lowest <= found.accept_below <= highest
+    assert found.accepted_good == 1.0
+    assert (found.max_escape, found.escapes.count) == (None, 0)
+
+
 def test_too_few_good_pictures_are_refused(tmp_path: Path) -> None:
     """Before any time is spent."""
     few_cookies(tmp_path / "cookies", 3, 0)
@@ -235,3 +257,15 @@ def test_labels_that_would_share_a_name_are_told_apart() -> None:
     """`pin hole` and `pin-hole` are two classes."""
     assert class_names(["pin hole", "pin-hole"]) == {"pin hole": "pin-hole", "pin-hole": "pin-hole-2"}
     assert wording("pin_hole, deep") == "pin hole deep"
+
+
+def test_a_recipes_regions_are_what_is_taught_and_judged(home: Path) -> None:
+    """The inspected quarter is cut out, as a worker does with frames."""
+    quarter = Regions(inspect=Region(x=0.5, y=0.5, width=0.5, height=0.5))
+    found = checked(home / "cookies", CheckOptions())
+
+    whole, cut = samples_of(found)[0], samples_of(found, quarter)[0]
+
+    height, width = whole.pixels().shape[:2]
+    assert cut.pixels().shape == (height // 2, width // 2, 3)
+    assert (cut.labelled().pixels() == whole.pixels()[height // 2 :, width // 2 :]).all()

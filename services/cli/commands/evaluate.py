@@ -29,7 +29,7 @@ def evaluate(
     found = judged_folder(folder, recipe, recipes, checkpoint, CheckOptions(group, unlabelled))
     result = evaluated(found)
     if html is not None:
-        html.write_text(evaluation_page(result, found.map_of), encoding="utf-8")
+        html.write_text(evaluation_page(result, found.overlay_of), encoding="utf-8")
     if as_json:
         output.print_json(result.model_dump_json())
         return

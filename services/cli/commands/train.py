@@ -57,7 +57,7 @@ def _show(trained: "Trained") -> None:
         say(output, "The test pictures, which were not taught:")
         show_evaluation(trained.test)
     if len(trained.curve) > 1:
-        points = (f"{each.pictures} pictures {each.balanced_accuracy:.1%}" for each in trained.curve)
+        points = (f"{each.pictures:.0f} pictures a class {each.accuracy:.1%}" for each in trained.curve)
         say(output, f"learning curve: {', '.join(points)}")
     show_calibration(trained.calibration)
     for sentence in trained.advice:

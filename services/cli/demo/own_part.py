@@ -11,8 +11,8 @@ from services.teach.evaluation.page import evaluation_page
 from services.teach.taught.train import Trained, TrainOptions, train
 
 COOKIES = "cookies"
-SECONDS = 1.0
-"""Too few for a learning curve, which takes as long again."""
+SECONDS = 60.0
+"""How long looking at turned pictures may take on one core."""
 
 
 def teach_cookies(samples: Path, directory: Path, console: Console) -> Iterator[str]:

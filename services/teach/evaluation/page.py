@@ -3,27 +3,24 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from services.infra.intake.images import decode
+from services.infra.intake.images import Rgb, decode
 from services.infra.process.errors import LynceusError
-from services.teach.drawing import environment, pixels_uri, with_map
+from services.teach.drawing import environment, pixels_uri
 from services.teach.evaluation.figures import Evaluation, Mistake
 from services.teach.plots import Plot, across, curve, diagonal, down
 
-MapOf = Callable[[Path], NDArray[np.float32] | None]
-"""The anomaly map [h, w] of a picture, 0 to 1, or None."""
+OverlayOf = Callable[[Path], Rgb]
+"""A picture file with its anomaly map drawn over it."""
 
 LARGEST_DOT = 12.0
 
 
-def evaluation_page(result: Evaluation, map_of: MapOf | None = None) -> str:
-    """The page; `map_of` gives the maps that are drawn over the worst mistakes."""
+def evaluation_page(result: Evaluation, overlay_of: OverlayOf | None = None) -> str:
+    """The page; `overlay_of` draws the worst mistakes, which are shown as they are without it."""
     return (
         environment()
         .get_template("evaluation.html")
-        .render(result=result, plots=list(_plots(result)), worst=list(_worst(result, map_of)))
+        .render(result=result, plots=list(_plots(result)), worst=list(_worst(result, overlay_of)))
     )
 
 
@@ -48,13 +45,12 @@ def _plots(result: Evaluation) -> Iterator[Plot]:
     yield Plot("Reliability", "how sure it was", "how often right", (diagonal(), line), dots)
 
 
-def _worst(result: Evaluation, map_of: MapOf | None) -> Iterator[tuple[Mistake, str]]:
+def _worst(result: Evaluation, overlay_of: OverlayOf | None) -> Iterator[tuple[Mistake, str]]:
     for each in result.worst:
         path = Path(result.folder) / each.file
         try:
-            rgb = decode(path.read_bytes())
+            rgb = decode(path.read_bytes()) if overlay_of is None else overlay_of(path)
         except (LynceusError, OSError):
             # Gone since it was judged; its line in the JSON stays.
             continue
-        heat = map_of(path) if map_of is not None else None
-        yield each, pixels_uri(rgb if heat is None else with_map(rgb, heat))
+        yield each, pixels_uri(rgb)

@@ -9,7 +9,7 @@ from schemas.recipe import Recipe
 from services.teach.calibration import Aims, Calibration, calibrate
 from services.teach.evaluation import Evaluation, evaluate
 from services.teach.evaluation.measure import Subject
-from services.teach.evaluation.page import MapOf
+from services.teach.evaluation.page import OverlayOf
 from services.teach.standing import data_digest, evidence_of
 from services.teach.taught.judging import Judged
 from services.teach.taught.recipe_file import Change, next_version
@@ -23,7 +23,7 @@ class JudgedFolder:
     file: Path
     recipe: Recipe
     judged: Judged
-    map_of: MapOf | None = None
+    overlay_of: OverlayOf | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from engine.tuning import TaughtPart
+from services.infra.intake.images import Rgb
+from services.teach.drawing import with_map
 from services.teach.evaluation.outcomes import Outcomes
 from services.teach.taught.artefact import Artefact
-from services.teach.taught.lesson import Sample, named_for, read_pixels
+from services.teach.taught.lesson import Sample, named_for
 
 ProgressCallback = Callable[[int, int], None]
 
@@ -47,7 +46,7 @@ def judge_samples(
             probabilities, anomaly = said.probabilities, said.anomaly
             taught += 1
         else:
-            opinion = part.judge(read_pixels(sample.picture.path))
+            opinion = sample.judged_by(part)
             probabilities, anomaly = opinion.probabilities, opinion.anomaly
         outcomes.append(sample.outcome(probabilities, anomaly, root))
         if progress is not None:
@@ -65,6 +64,12 @@ def out_of_fold(part: TaughtPart, samples: Sequence[Sample], root: Path) -> Outc
     return Outcomes(part.classes, frozenset({part.good}), tuple(items))
 
 
-def map_of(part: TaughtPart) -> Callable[[Path], NDArray[np.float32]]:
-    """Draws the anomaly map of a picture file."""
-    return lambda path: part.judge(read_pixels(path)).anomaly_map
+def overlay_of(part: TaughtPart, samples: Sequence[Sample]) -> Callable[[Path], Rgb]:
+    """Draws what was looked at of a picture file, with its anomaly map over it."""
+    by_path = {str(each.picture.path): each for each in samples}
+
+    def overlay(path: Path) -> Rgb:
+        sample = by_path[str(path)]
+        return with_map(sample.pixels(), sample.judged_by(part).anomaly_map)
+
+    return overlay

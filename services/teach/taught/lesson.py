@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-from engine.tuning import LabelledPicture
+from engine.tuning import LabelledPicture, Opinion, TaughtPart
+from schemas.recipe import Regions
 from services.infra.intake.images import Rgb, decode
+from services.infra.intake.regions import apply_regions
 from services.teach.data.check import Checked
 from services.teach.data.groups import camera_in, is_one_part
 from services.teach.data.look import Look
@@ -20,6 +21,9 @@ LEAST_GOOD = 5
 """Good pictures without which no part is taught."""
 
 
+WHOLE = Regions()
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One usable picture with what was seen of it and the class name that it goes under."""
@@ -27,6 +31,8 @@ class Sample:
     picture: Picture
     look: Look
     name: str
+    regions: Regions = WHOLE
+    """Of the recipe: what of the picture is looked at, as a worker looks at frames."""
 
     @property
     def digest(self) -> str:
@@ -35,13 +41,26 @@ class Sample:
 
     def labelled(self) -> LabelledPicture:
         """As the engine takes it; pixels are read when they are asked for."""
-        golden = self.picture.golden
         return LabelledPicture(
             label=self.name,
             group=self.picture.group,
-            pixels=partial(read_pixels, self.picture.path),
-            golden=partial(read_pixels, golden) if golden is not None else None,
+            pixels=self.pixels,
+            golden=self.golden_pixels if self.picture.golden is not None else None,
         )
+
+    def pixels(self) -> Rgb:
+        """Upright RGB of the looked-at rectangle. Raises what decoding raises."""
+        return apply_regions(read_pixels(self.picture.path), self.regions)
+
+    def golden_pixels(self) -> Rgb:
+        """The same of the aligned golden picture, which there must be."""
+        assert self.picture.golden is not None, self.picture.path
+        return apply_regions(read_pixels(self.picture.golden), self.regions)
+
+    def judged_by(self, part: TaughtPart) -> Opinion:
+        """What a taught part says of it, beside its golden picture where there is one."""
+        golden = self.golden_pixels() if self.picture.golden is not None else None
+        return part.judge(self.pixels(), golden)
 
     def outcome(self, probabilities: dict[str, float], anomaly: float | None, root: Path) -> Outcome:
         """What was said of the picture, with the slices it belongs to."""
@@ -75,12 +94,12 @@ def read_pixels(path: Path) -> Rgb:
     return decode(path.read_bytes())
 
 
-def lesson_of(checked: Checked) -> Lesson:
+def lesson_of(checked: Checked, regions: Regions | None = None) -> Lesson:
     """Everything outside a test split is taught; test pictures that are copies of taught ones are dropped.
 
     Raises TooFewPictures where there are hardly any good parts.
     """
-    samples = samples_of(checked)
+    samples = samples_of(checked, regions)
     held_back = [each for each in samples if each.picture.split == TEST]
     taught = [each for each in samples if each.picture.split != TEST] or held_back
     known = {each.picture.group for each in taught}
@@ -90,11 +109,14 @@ def lesson_of(checked: Checked) -> Lesson:
     return Lesson(tuple(taught), tuple(fresh) if held_back is not taught else (), good, labels)
 
 
-def samples_of(checked: Checked) -> tuple[Sample, ...]:
+def samples_of(checked: Checked, regions: Regions | None = None) -> tuple[Sample, ...]:
     """Every usable picture under its class name."""
     pictures, looks = checked.dataset.pictures, checked.looks
     names = class_names(each.label for each in pictures)
-    return tuple(Sample(each, look, names[each.label]) for each, look in zip(pictures, looks, strict=True))
+    return tuple(
+        Sample(each, look, names[each.label], regions or WHOLE)
+        for each, look in zip(pictures, looks, strict=True)
+    )
 
 
 def named_for(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine import EngineError, tuning
-from engine.tuning import TaughtPart, TeachOptions
+from engine.tuning import CurvePoint, TaughtPart, TeachOptions
 from schemas.evidence import Taught
 from schemas.recipe import DefectClass, Recipe
 from services.teach.calibration import Aims, Calibration, calibrate
@@ -21,7 +21,6 @@ from services.teach.standing import data_digest, evidence_of
 from services.teach.taught.advice import advice_on
 from services.teach.taught.artefact import open_artefact, save_artefact
 from services.teach.taught.calibrate import subject_of
-from services.teach.taught.curve import CurvePoint, learning_curve
 from services.teach.taught.judging import judge_samples, out_of_fold
 from services.teach.taught.lesson import Lesson, lesson_of
 from services.teach.taught.names import wording
@@ -36,8 +35,8 @@ from services.teach.taught.recipe_file import (
 Progress = Callable[[float, str], None]
 """Called with the share of the work that is done and what is being done."""
 
-LOOKING, TEACHING, TESTING = 0.1, 0.6, 0.7
-"""Shares of the work at which each stage ends; the learning curve takes the rest."""
+LOOKING, TEACHING = 0.1, 0.8
+"""Shares of the work at which each stage ends; judging what was held back takes the rest."""
 
 START = (0.35, 0.65)
 """Thresholds of a recipe that no calibration has moved."""
@@ -87,7 +86,7 @@ def train(folder: Path, options: TrainOptions, progress: Progress | None = None)
     if found is None:
         refuse_a_wrong_name(options.recipes, options.recipe_id, options.station_id)
     looked = checked(folder, options.check, lambda done, of: tell(LOOKING * done / of, "looking at pictures"))
-    lesson = lesson_of(looked)
+    lesson = lesson_of(looked, found[1].regions if found else None)
     part = _taught(lesson, options, lambda share, what: tell(LOOKING + (TEACHING - LOOKING) * share, what))
     measured = out_of_fold(part, lesson.taught, folder)
     calibration = calibrated(measured, options.aims, *START)
@@ -95,14 +94,6 @@ def train(folder: Path, options: TrainOptions, progress: Progress | None = None)
     recipe, file = _written(found, lesson, part, taught, calibration, options)
     subject = subject_of(recipe, folder, "out-of-fold")
     test = _tested(recipe, lesson, folder, options, tell)
-    left = options.seconds - (time.monotonic() - started)
-    curve = learning_curve(
-        lesson,
-        part,
-        options.seed,
-        left,
-        lambda share: tell(TESTING + (1 - TESTING) * share, "learning curve"),
-    )
     tell(1.0, "done")
     return Trained(
         recipe,
@@ -111,8 +102,8 @@ def train(folder: Path, options: TrainOptions, progress: Progress | None = None)
         evaluate(measured, subject),
         test,
         calibration,
-        curve,
-        tuple(advice_on(measured, curve, calibration)),
+        part.curve,
+        tuple(advice_on(part, calibration)),
         time.monotonic() - started,
     )
 
@@ -120,15 +111,16 @@ def train(folder: Path, options: TrainOptions, progress: Progress | None = None)
 def calibrated(outcomes: Outcomes, aims: Aims | None, accept_below: float, reject_from: float) -> Calibration:
     """The calibration for the aims; without any, for the strictest that the number of parts can carry.
 
-    Those are chosen by the count alone, so the promise holds, and the band for review is never narrowed by
-    them; as nobody set them, they are no aims.
+    Those are chosen by the count alone, so the promise holds; as nobody set them, they are no aims. The band
+    for review stays at least as wide as it was, unless it would then hold every good part.
     """
     if aims is not None:
         return calibrate(outcomes, aims, accept_below, reject_from)
     good, bad = outcomes.parts()
     found = calibrate(outcomes, automatic_aims(len(good), len(bad)), accept_below, reject_from)
     wide = min(found.accept_below, accept_below), max(found.reject_from, reject_from)
-    return calibrate(outcomes, Aims(), *wide)
+    kept = calibrate(outcomes, Aims(), *wide)
+    return kept if kept.accepted_good != 0.0 else calibrate(outcomes, Aims(), found.accept_below, wide[1])
 
 
 def _taught(lesson: Lesson, options: TrainOptions, progress: Progress) -> TaughtPart:
@@ -192,7 +184,7 @@ def _tested(
     artefact = open_artefact(options.recipes, recipe)
 
     def judged(done: int, total: int) -> None:
-        tell(TEACHING + (TESTING - TEACHING) * done / total, "judging held-out pictures")
+        tell(TEACHING + (1 - TEACHING) * done / total, "judging held-out pictures")
 
     outcomes = judge_samples(artefact, lesson.held_back, folder, judged).outcomes
     return evaluate(outcomes, subject_of(recipe, folder, "held-out")) if len(outcomes) else None

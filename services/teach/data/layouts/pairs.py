@@ -40,6 +40,10 @@ def read(tree: Tree) -> Dataset:
     for path in tree.with_suffix(".txt"):
         if str(path.with_suffix("")) + TESTED not in by_stem and path.stem.isdigit():
             findings.append(without_picture(path.stem + TESTED, path, None))
+    templates = sum(stem.endswith(TEMPLATE) for stem in by_stem)
+    detail = f"{templates} templates stand for good parts, and each is its own template"
+    hint = "add pictures of real good parts beside their templates: a template differs from itself in nothing"
+    findings.append(Finding(Level.WARNING, "template-as-good", detail, hint))
     return Dataset(tree.root, NAME, tuple(pictures), tuple(findings))
 
 
