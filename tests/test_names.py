@@ -9,7 +9,6 @@ from tests.repository import PACKAGES, python_files, syntax_tree
 DEFINED_TWICE = {
     "Box",
     "ClassFigures",
-    "CurvePoint",
     "Evidence",
     "Example",
     "Lesson",
