@@ -1,7 +1,5 @@
 """Loads and saves whole networks, strictly: nothing missing, nothing left over, nothing of another shape."""
 
-import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,12 +10,12 @@ from torch import Tensor, nn
 from engine.errors import CheckpointInvalid
 from engine.model.config import ModelConfig
 from engine.model.files import read_json
-from engine.model.formats import Format, encoded
+from engine.model.formats import Format
 from engine.model.mixture import fuse
 from engine.model.names import Piece, pieces_of, stack_name
 from engine.model.network import ErnieVL
 from engine.model.placement import place
-from engine.model.tensors import LISTED, MANIFEST, MANIFEST_VERSION, Manifest, StoredTensors
+from engine.model.tensors import LISTED, Manifest, StoredTensors
 from engine.process import bring_in
 
 Progress = Callable[[int, int], None]
@@ -120,26 +118,6 @@ def save_plain(network: ErnieVL, directory: Path, dtype: torch.dtype) -> None:
         for name, tensor in released_tensors(network).items()
     }
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
-
-
-def save_compressed(source: Path, target: Path, source_digest: str) -> None:
-    """Write our own layout: every matrix but the routers in 8 bits a weight, the rest as it was."""
-    stored, tensors, formats = StoredTensors(source), dict[str, Tensor](), dict[str, Format]()
-    network = outline(ModelConfig.from_json(read_json(source / "config.json")))
-    pieces = [piece for pieces in placed(network, stored.manifest).values() for piece in pieces]
-    for name, shape in sorted({(piece.key, piece.shape) for piece in pieces}):
-        kind = Format.ROWS8 if len(shape) == 2 and not is_router(name) else Format.PLAIN
-        parts = encoded(kind, stored.read(name, shape))
-        tensors |= {name + suffix: part for suffix, part in parts.items()}
-        if kind is not Format.PLAIN:
-            formats[name] = kind
-    target.mkdir(parents=True, exist_ok=True)
-    for path in source.glob("*.json"):
-        if not path.name.endswith(".index.json"):
-            shutil.copyfile(path, target / path.name)
-    save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
-    manifest = {"version": MANIFEST_VERSION, "source_digest": source_digest, "formats": formats}
-    (target / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
 def is_router(name: str) -> bool:

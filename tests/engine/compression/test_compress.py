@@ -21,6 +21,8 @@ from tests.engine.compression.conftest import SHAPE
 from tests.engine.released import REVISIONS, released_model
 from tests.engine.tiny import write_checkpoint
 
+pytestmark = pytest.mark.slow
+
 Result = tuple[Path, Totals, list[CompressionProgress]]
 
 
@@ -176,7 +178,6 @@ def test_a_number_without_a_format_is_refused(window_bits: int, bits_elsewhere: 
         Options(window_bits, bits_elsewhere)
 
 
-@pytest.mark.slow
 def test_every_layout_is_quantized_to_the_same_weights(tmp_path: Path) -> None:
     """Names alone differ: each tensor of the results is the same byte for byte, and every one is accepted."""
     model = released_model(replace(SHAPE, layers=2), seed=3)

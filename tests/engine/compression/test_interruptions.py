@@ -12,6 +12,8 @@ from engine import CheckpointInvalid
 from engine.model import load
 from engine.model.tensors import StoredTensors
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import os, resource, signal, sys
 from pathlib import Path

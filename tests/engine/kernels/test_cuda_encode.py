@@ -13,6 +13,8 @@ from engine.quant.encoder import encode
 from engine.quant.viterbi import LARGEST_TARGET, TARGET_STEPS, Targets
 from tests.engine.kernels.cuda_shim.launcher import OnShim
 
+pytestmark = pytest.mark.slow
+
 
 def gaussian(seed: int, segments: int) -> Targets:
     """Targets of weights as the quantizer sees them."""

@@ -104,8 +104,7 @@ def test_a_gpu_with_two_bits_answers_as_the_processor_does(
     assert (gpu.graphs, gpu.replays >= 1) == (1, True)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("which", ["tiny", "starter"])
+@pytest.mark.parametrize("which", ["tiny", pytest.param("starter", marks=pytest.mark.slow)])
 def test_a_gpu_answers_without_two_bits_too(
     which: str, plain_checkpoint: Path, gpu: FakeGpu, tmp_path: Path
 ) -> None:

@@ -15,6 +15,8 @@ from engine.kernels.cuda.launch import ELEMENTS
 from engine.quant.rotation import random_signs
 from tests.engine.kernels.cuda_shim.launcher import OnShim
 
+pytestmark = pytest.mark.slow
+
 EXPERTS = 4
 SMALL = Sizes(hidden=256, size=128)
 

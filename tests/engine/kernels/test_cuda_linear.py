@@ -12,6 +12,8 @@ from engine.quant.groups import decode_groups, encode_groups
 from engine.quant.rows import encode_rows
 from tests.engine.kernels.cuda_shim.launcher import OnShim
 
+pytestmark = pytest.mark.slow
+
 
 def numbers(seed: int, *shape: int) -> Tensor:
     """Gaussian numbers."""

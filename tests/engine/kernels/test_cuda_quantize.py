@@ -10,6 +10,8 @@ from engine.kernels.cuda.quantize import quantize, swiglu_quantize
 from engine.quant.rotation import random_signs
 from tests.engine.kernels.cuda_shim.launcher import OnShim
 
+pytestmark = pytest.mark.slow
+
 ELEMENTS = (torch.float32, torch.bfloat16, torch.float16)
 
 

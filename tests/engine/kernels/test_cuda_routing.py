@@ -9,6 +9,8 @@ from engine.kernels.cuda.dispatch import Routed, dispatch
 from engine.kernels.cuda.route import route
 from tests.engine.kernels.cuda_shim.launcher import OnShim
 
+pytestmark = pytest.mark.slow
+
 
 def numbers(seed: int, *shape: int) -> Tensor:
     """Gaussian numbers."""

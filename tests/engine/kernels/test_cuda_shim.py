@@ -7,6 +7,8 @@ from torch import Tensor
 from engine.kernels.cuda.launch import ELEMENTS, Argument, Kernel, Launch
 from tests.engine.kernels.cuda_shim.harness import SHIM, Given, KernelFailed, Shim
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = (Argument("out", "int32", "L"), Argument("length", "int32"))
 
 

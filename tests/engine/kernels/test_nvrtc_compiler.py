@@ -14,6 +14,8 @@ from engine.kernels.cuda.compiler import compile_unit, compiler_version, fingerp
 from engine.kernels.cuda.sources import SOURCES
 from engine.kernels.cuda.support import Card, architecture, card_fault, device_fault
 
+pytestmark = pytest.mark.slow
+
 ROUTE = unit("route.cu", {"EXPERTS": "8"}, "sm_90")
 CUBIN = b"\x7fELF machine code"
 

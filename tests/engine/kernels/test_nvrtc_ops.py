@@ -25,7 +25,7 @@ from engine.quant.rows import encode_rows
 from tests.engine.kernels.cuda_shim.launcher import OnShim
 from tests.engine.tiny import Shape
 
-pytestmark = pytest.mark.timeout(240)  # the first run compiles with sanitizers
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]  # the first run compiles with sanitizers
 
 EXPERTS, HIDDEN, TOP_K = 4, 256, 3
 NETWORK = ((320, 256), (320, 256), (200, 320))
