@@ -11,7 +11,7 @@ from services.teach.data import CheckOptions, checked
 from services.teach.evaluation import Outcomes
 from services.teach.taught.artefact import open_artefact
 from services.teach.taught.calibrate import JudgedFolder
-from services.teach.taught.judging import Judged, judge_samples, overlay_of
+from services.teach.taught.judging import Judged, judge_samples
 from services.teach.taught.lesson import Sample, named_for, samples_of
 from services.teach.taught.recipe_file import find_recipe
 
@@ -38,7 +38,7 @@ def judged_folder(
     artefact = open_artefact(recipes, recipe)
     with counting("judging") as progress:
         judged = judge_samples(artefact, samples, folder, progress)
-    return JudgedFolder(folder, file, recipe, judged, overlay_of(artefact.part, samples))
+    return JudgedFolder(folder, file, recipe, judged, artefact.part)
 
 
 def _by_words(

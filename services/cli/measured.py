@@ -27,10 +27,11 @@ def show_evaluation(result: Evaluation) -> None:
         )
     output.print(classes)
     auroc = "" if result.auroc is None else f", area under ROC {result.auroc:.4f}"
+    maps = "" if result.map_auroc is None else f", area under ROC of the maps {result.map_auroc:.4f}"
     say(
         output,
         f"balanced accuracy {result.balanced_accuracy:.1%}{auroc}, "
-        f"calibration error {result.calibration_error:.1%}",
+        f"calibration error {result.calibration_error:.1%}{maps}",
     )
 
 

@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from engine.tuning import load_part
 from schemas.evidence import Standing
@@ -20,6 +22,7 @@ from services.teach.taught.artefact import Artefact, open_artefact
 from services.teach.taught.calibrate import JudgedFolder, calibrated_recipe, evaluated
 from services.teach.taught.judging import judge_samples
 from services.teach.taught.lesson import named_for, samples_of
+from services.teach.taught.maps import map_auroc
 from services.teach.taught.names import class_name, class_names, wording
 from services.teach.taught.odd import odd_ones
 from services.teach.taught.recipe_file import find_recipe, roll_back, taught_versions
@@ -109,6 +112,25 @@ def test_pictures_that_were_taught_count_by_what_was_said_without_them(home: Pat
     artefact = open_artefact(home / "recipes", trained.recipe)
     for index, picture in enumerate(artefact.pictures):
         assert again[Path(picture.file).name] == artefact.part.held_out[index].probabilities
+
+
+def test_maps_are_measured_where_masks_are_given(home: Path, trained: Trained, tmp_path: Path) -> None:
+    """A mask over the left half of a cracked biscuit: a figure between 0 and 1; none without masks."""
+    assert trained.recipe.taught is not None
+    picture = next((SAMPLES / "cookies" / "test" / "cracked").iterdir())
+    (tmp_path / "test" / "cracked").mkdir(parents=True)
+    (tmp_path / "masks" / "cracked").mkdir(parents=True)
+    shutil.copy(picture, tmp_path / "test" / "cracked")
+    mask = np.zeros((512, 384), np.uint8)
+    mask[:, :192] = 255
+    Image.fromarray(mask).save(tmp_path / "masks" / "cracked" / f"{picture.stem}.png")
+    part = open_artefact(home / "recipes", trained.recipe).part
+
+    with_mask = map_auroc(part, samples_of(checked(tmp_path, CheckOptions())))
+
+    assert with_mask is not None
+    assert 0 < with_mask < 1
+    assert map_auroc(part, samples_of(checked(home / "cookies", CheckOptions()))) is None
 
 
 def test_calibrating_writes_the_next_version_and_keeps_a_persons_comments(

@@ -23,13 +23,12 @@ def evaluate(
     from services.cli.judging import judged_folder
     from services.cli.measured import show_evaluation
     from services.teach.data import CheckOptions
-    from services.teach.evaluation.page import evaluation_page
-    from services.teach.taught.calibrate import evaluated
+    from services.teach.taught.calibrate import evaluated, evaluated_page
 
     found = judged_folder(folder, recipe, recipes, checkpoint, CheckOptions(group, unlabelled))
     result = evaluated(found)
     if html is not None:
-        html.write_text(evaluation_page(result, found.overlay_of), encoding="utf-8")
+        html.write_text(evaluated_page(found, result), encoding="utf-8")
     if as_json:
         output.print_json(result.model_dump_json())
         return

@@ -5,13 +5,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from engine.tuning import TaughtPart
 from schemas.recipe import Recipe
 from services.teach.calibration import Aims, Calibration, calibrate
 from services.teach.evaluation import Evaluation, evaluate
 from services.teach.evaluation.measure import Subject
-from services.teach.evaluation.page import OverlayOf
+from services.teach.evaluation.page import evaluation_page
 from services.teach.standing import data_digest, evidence_of
-from services.teach.taught.judging import Judged
+from services.teach.taught.judging import Judged, overlay_of
+from services.teach.taught.maps import map_auroc
 from services.teach.taught.recipe_file import Change, next_version
 
 
@@ -23,7 +25,8 @@ class JudgedFolder:
     file: Path
     recipe: Recipe
     judged: Judged
-    overlay_of: OverlayOf | None = None
+    part: TaughtPart | None = None
+    """What was taught; None where the language model judged alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,17 @@ class Calibrated:
 
 
 def evaluated(found: JudgedFolder) -> Evaluation:
-    """Every figure of the recipe on the folder."""
-    return evaluate(found.judged.outcomes, subject_of(found.recipe, found.folder, found.judged.scores))
+    """Every figure of the recipe on the folder; that of the maps where there are masks."""
+    result = evaluate(found.judged.outcomes, subject_of(found.recipe, found.folder, found.judged.scores))
+    if found.part is None:
+        return result
+    return result.model_copy(update={"map_auroc": map_auroc(found.part, found.judged.samples)})
+
+
+def evaluated_page(found: JudgedFolder, result: Evaluation) -> str:
+    """The page of an evaluation, with anomaly maps over the worst mistakes where something was taught."""
+    overlay = None if found.part is None else overlay_of(found.part, found.judged.samples)
+    return evaluation_page(result, overlay)
 
 
 def calibrated_recipe(found: JudgedFolder, aims: Aims, by: str, *, write: bool) -> Calibrated:
