@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.tuning.curve import Advice, CurvePoint, advise, balanced_accuracy, learning_curve
-from engine.tuning.fusion import FittedFusion, Fusion, centred, compressed, fit_fusion
+from engine.tuning.fusion import FittedFusion, Fusion, centred, fit_fusion, summarised
 from engine.tuning.lesson import Lesson, Seen
 from engine.tuning.looking import Instruments, nearest_known
 from engine.tuning.part import (
@@ -65,7 +65,7 @@ def conclude(lesson: Lesson, instruments: Instruments, seen: Sequence[Seen], sta
 def _opinions(lesson: Lesson, seen: Sequence[Seen]) -> tuple[FittedProbe | None, dict[str, Floats]]:
     """The probe, if there is more than one class, and what each opinion says of every picture held out."""
     scores = [scores_of(each.evidence) for each in seen]
-    said = {name: compressed(np.stack([each[name] for each in scores])) for name in scores[0]}
+    said = {name: summarised(np.stack([each[name] for each in scores])) for name in scores[0]}
     if len(lesson.classes) == 1:
         return None, said
     probe = _fit_best_probe(lesson, seen)

@@ -88,9 +88,12 @@ def centred(log_probabilities: Floats) -> Floats:
     return np.asarray(held - held.mean(-1, keepdims=True))
 
 
-def compressed(scores: Floats) -> Floats:
-    """Scores in spreads above the typical good part, large ones drawn in."""
-    return np.arcsinh(scores / 2)
+def summarised(scores: Floats) -> Floats:
+    """Mean and largest of the scores of a source [N, S] -> [N, 2], large values drawn in.
+
+    Two numbers, because a few dozen pictures cannot weigh every tap by itself.
+    """
+    return np.arcsinh(np.stack([scores.mean(-1), scores.max(-1)], -1) / 2)
 
 
 def _combinations(names: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -10,7 +10,7 @@ from engine.errors import TeachingInvalid
 from engine.tuning.bank import Bank
 from engine.tuning.curve import Advice, CurvePoint
 from engine.tuning.eye import Eye, open_eye
-from engine.tuning.fusion import Fusion, centred, compressed
+from engine.tuning.fusion import Fusion, centred, summarised
 from engine.tuning.gate import Gate
 from engine.tuning.looking import Evidence, Instruments, hottest_box, nearest_known
 from engine.tuning.pair import PairScale
@@ -126,7 +126,7 @@ class TaughtPart:
 
     def _opinions(self, evidence: Evidence, words: Mapping[str, float] | None) -> dict[str, Floats]:
         scores = scores_of(evidence)
-        opinions = {name: compressed(numbers)[None] for name, numbers in scores.items()}
+        opinions = {name: summarised(numbers[None]) for name, numbers in scores.items()}
         if self.probe is not None:
             opinions[PROBE] = centred(self.probe.log_probabilities(evidence.features[None]))
         if words is not None:
