@@ -177,7 +177,7 @@ def _nearest(
 
 
 def _board_crops(folder: Path) -> list[Sample]:
-    """For each board one crop around a defect of each kind it has, and one without any."""
+    """For each board one crop around a defect of each kind, with no other kind in it, and one clean."""
     pool = "teach" if folder.name == "train" else "test"
     found: list[Sample] = []
     for number, listing in enumerate(sorted(folder.glob("*.txt"))[BOARDS[folder.name]]):
@@ -189,8 +189,11 @@ def _board_crops(folder: Path) -> list[Sample]:
         boxes = np.array([row for row in rows if len(row) == 5])
         test, template = (folder / f"{listing.stem}_{kind}.jpg" for kind in ("test", "temp"))
         for kind in sorted(set(boxes[:, 4].tolist())):
-            box = boxes[boxes[:, 4] == kind][0]
-            found.append(_crop(test, template, _around(box, rng), PCB_KINDS[kind - 1], pool))
+            corners = [_around(box, rng) for box in boxes[boxes[:, 4] == kind]]
+            others = boxes[boxes[:, 4] != kind]
+            clear = [each for each in corners if not _touches(others, each)]
+            if clear:
+                found.append(_crop(test, template, clear[0], PCB_KINDS[kind - 1], pool))
         corner = _clean_corner(boxes, rng)
         if corner is not None:
             found.append(_crop(test, template, corner, "good", pool))
@@ -208,10 +211,16 @@ def _clean_corner(
 ) -> tuple[int, int] | None:
     for _ in range(50):
         x, y = (int(value) for value in rng.integers(0, 640 - CROP, 2))
-        apart = (boxes[:, 0] > x + CROP) | (boxes[:, 2] < x) | (boxes[:, 1] > y + CROP) | (boxes[:, 3] < y)
-        if apart.all():
+        if not _touches(boxes, (x, y)):
             return x, y
     return None
+
+
+def _touches(boxes: "np.ndarray[tuple[int, int], np.dtype[np.int64]]", corner: tuple[int, int]) -> bool:
+    """Whether a crop holds a part of any of the boxes."""
+    x, y = corner
+    apart = (boxes[:, 0] > x + CROP) | (boxes[:, 2] < x) | (boxes[:, 1] > y + CROP) | (boxes[:, 3] < y)
+    return not apart.all()
 
 
 def _crop(test: Path, template: Path, corner: tuple[int, int], label: str, pool: str) -> Sample:
