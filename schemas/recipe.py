@@ -117,6 +117,13 @@ class Retention(Message):
     accepted: Literal["drop", "archive"] = "drop"
     others: Literal["drop", "archive"] = "archive"
     days: int = Field(default=30, ge=1, le=3650)
+    audit_share: float = Field(default=0.02, ge=0.0, le=1.0)
+    """Share of the accepted parts whose picture is archived and shown to a person, who may find an escape."""
+
+    def audits(self, result_id: str) -> bool:
+        """Whether an accepted part is in the sample: drawn by its id, so that asking again changes nothing."""
+        drawn = int.from_bytes(hashlib.sha256(result_id.encode()).digest()[:8]) / 2**64
+        return drawn < self.audit_share
 
 
 class PromptTexts(Message):

@@ -1,10 +1,12 @@
 """The result writer: moves results into the database, archives or drops pixels, sweeps what is too old."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 
 import structlog
 
@@ -19,6 +21,8 @@ from services.infra.stores.ledger import Ledger, ResultEntry
 from services.infra.stores.results import ResultStore
 
 SWEEP_SECONDS = 3600.0
+FRAMES_SHOWN = 3
+"""Frames of accepted parts that stay per station, whatever their recipe drops."""
 
 log = structlog.get_logger()
 
@@ -58,7 +62,9 @@ class ResultWriter:
 
     def _store(self, entries: Sequence[ResultEntry]) -> Sequence[ResultEntry]:
         """Database first, pixels second; returns all but reports whose verdict is not stored yet."""
-        self.results.save_verdicts([entry.verdict for entry in entries if entry.verdict is not None])
+        verdicts = [entry.verdict for entry in entries if entry.verdict is not None]
+        sampled = {each.result_id for each in verdicts if self._is_sampled(each)}
+        self.results.save_verdicts(verdicts, sampled)
         stored = [entry for entry in entries if self._add_to_verdict(entry)]
         self._put_pixels_away(
             [
@@ -82,20 +88,38 @@ class ResultWriter:
         return True
 
     def _put_pixels_away(self, verdicts: Sequence[Verdict]) -> None:
-        """Archives or drops each frame by its recipe's retention; done before, it changes nothing."""
-        self.archive.put(self._to_archive(verdicts))
-        self.frames.delete(*(verdict.result_id for verdict in verdicts))
+        """Archives or drops each frame by its recipe's retention; done before, it changes nothing.
+
+        The last accepted parts of a station stay in the frame store for those who watch the line.
+        """
+        archived = [verdict for verdict in verdicts if self._is_archived(verdict)]
+        self.archive.put(self._to_archive(archived))
+        accepted: dict[str, list[str]] = defaultdict(list)
+        for verdict in verdicts:
+            if verdict.decision is Decision.ACCEPT and verdict not in archived:
+                accepted[verdict.part.station_id].append(verdict.result_id)
+        for station, result_ids in accepted.items():
+            self.frames.retire(station, result_ids, FRAMES_SHOWN)
+        shown = set(chain.from_iterable(accepted.values()))
+        self.frames.delete(*(each.result_id for each in verdicts if each.result_id not in shown))
 
     def _to_archive(self, verdicts: Sequence[Verdict]) -> Iterator[tuple[Verdict, bytes]]:
         """One frame after the other, so that only one is in memory."""
         for verdict in verdicts:
-            retention = self._retention(verdict.part.recipe_id)
-            fate = retention.accepted if verdict.decision is Decision.ACCEPT else retention.others
             # Missing: archived by an earlier delivery of this result, or it was never there: that part's
             # verdict already says frame-missing.
             with suppress(FrameMissing):
-                if fate == "archive":
-                    yield verdict, self.frames.get(verdict.result_id)
+                yield verdict, self.frames.get(verdict.result_id)
+
+    def _is_archived(self, verdict: Verdict) -> bool:
+        retention = self._retention(verdict.part.recipe_id)
+        fate = retention.accepted if verdict.decision is Decision.ACCEPT else retention.others
+        return fate == "archive" or self._is_sampled(verdict)
+
+    def _is_sampled(self, verdict: Verdict) -> bool:
+        """Whether a person shall look at this accepted part."""
+        retention = self._retention(verdict.part.recipe_id)
+        return verdict.decision is Decision.ACCEPT and retention.audits(verdict.result_id)
 
     def _retention(self, recipe_id: str) -> Retention:
         """The recipe's retention, or the default one when the recipe is no longer loaded."""

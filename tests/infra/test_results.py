@@ -201,7 +201,7 @@ def test_sqlite_syncs_in_wal_mode(tmp_path: Path) -> None:
     """Readers do not wait for writers, and a stored row is on disk."""
     store = ResultStore(f"sqlite:///{tmp_path}/results.db")
     store.save_verdicts([verdict()])
-    with store._engine.connect() as connection:
+    with store._database._engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
     store.close()

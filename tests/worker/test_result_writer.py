@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.recipe import Retention
 from schemas.verdict import Decision
 from services.infra.local_redis import RedisServer
 from services.infra.process.errors import FrameMissing, StoreUnavailable
@@ -16,7 +17,7 @@ from services.infra.stores.ledger import Ledger, Stage
 from services.infra.stores.results import ResultFilters, ResultStore
 from tests.worker.fake_engine import Trait
 from tests.worker.plant import DENT, GOOD, RECIPE, SCRATCH, Plant, write_recipe
-from worker.result_writer import ResultWriter
+from worker.result_writer import FRAMES_SHOWN, ResultWriter
 
 
 @dataclass
@@ -82,15 +83,31 @@ def test_a_result_is_stored_once(filing: Filing, ledger_redis: RedisServer) -> N
     assert filing.plant.ledger.outbox.read("result-writer-2", 10) == []
 
 
-def test_the_pixels_of_an_accepted_part_are_dropped(filing: Filing) -> None:
-    """By default an accepted part keeps its verdict and loses its picture."""
-    filing.plant.submit("good", GOOD)
+def test_the_pixels_of_accepted_parts_are_dropped_but_the_last(filing: Filing) -> None:
+    """By default accepted parts keep their verdicts; those who watch the line see the last pictures."""
+    names = [f"good-{number}" for number in range(FRAMES_SHOWN + 2)]
+    for name in names:
+        filing.plant.submit(name, GOOD)
+        filing.plant.work()
+        filing.result_writer.tick()
+    assert sorted(filing.plant.frames.ids()) == names[2:]
+    for name in names:
+        with pytest.raises(FrameMissing):
+            filing.archive.get(filing.plant.verdict(name))
+
+
+def test_a_sample_of_the_accepted_parts_is_archived_for_a_person(filing: Filing) -> None:
+    """Only so does anybody see what passed wrongly; the draw is the same when it is made again."""
+    assert Retention(audit_share=1.0).audits("good")
+    assert not Retention(audit_share=0.0).audits("good")
+    drawn = sum(Retention(audit_share=0.1).audits(f"part-{number}") for number in range(2000))
+    assert 150 < drawn < 250
+    sampled = next(name for name in map("good-{}".format, range(1000)) if Retention().audits(name))
+    filing.plant.submit(sampled, GOOD)
     filing.plant.work()
     filing.result_writer.tick()
-    with pytest.raises(FrameMissing):
-        filing.plant.frames.get("good")
-    with pytest.raises(FrameMissing):
-        filing.archive.get(filing.plant.verdict("good"))
+    assert filing.archive.get(filing.plant.verdict(sampled))
+    assert filing.results.reviews.waiting() == 1
 
 
 def test_the_pixels_of_a_rejected_part_are_archived(filing: Filing) -> None:
@@ -115,7 +132,7 @@ def test_in_one_batch_each_frame_goes_its_own_way(filing: Filing) -> None:
     filing.plant.work()
     filing.plant.frames.delete("gone")
     filing.result_writer._store(filing.plant.ledger.outbox.read("result-writer-1", 10))
-    assert list(filing.plant.frames.ids()) == []
+    assert list(filing.plant.frames.ids()) == ["good"]
     assert filing.archive.get(filing.plant.verdict("dented"))
     for name in ("good", "gone"):
         with pytest.raises(FrameMissing):

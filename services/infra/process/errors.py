@@ -151,6 +151,14 @@ class AlreadySigned(LynceusError):
     status = 409
 
 
+class AlreadyReviewed(LynceusError):
+    """Somebody else has decided on this part meanwhile, or has it before them."""
+
+    code = "already-reviewed"
+    title = "Part is reviewed by another"
+    status = 409
+
+
 class PartTooLate(LynceusError):
     """The part's deadline passed before it could be judged."""
 

@@ -44,6 +44,11 @@ def frame_key(result_id: str) -> str:
     return f"lynceus:frame:{result_id}"
 
 
+def last_frames_key(station_id: str) -> str:
+    """The list of a station's last frames that no archive keeps, newest first, in the frames Redis."""
+    return f"lynceus:last-frames:{station_id}"
+
+
 def presence_key(consumer: str) -> str:
     """The moment at which a consumer's process last showed that it lives, and the channel it listens to."""
     return f"lynceus:present:{consumer}"

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from services.infra.process.errors import DuplicateConflict, FrameMissing
-from services.infra.process.names import frame_key
+from services.infra.process.errors import DuplicateConflict, FrameMissing, StoreFull
+from services.infra.process.names import frame_key, last_frames_key
 from services.infra.stores.redis_client import connect, typed_errors, used_memory_fraction
 
 FRAME_KEPT_SECONDS = 7 * 86_400
@@ -67,6 +67,26 @@ class FrameStore:
         if result_ids:
             with typed_errors(self._url):
                 self._redis.unlink(*map(frame_key, result_ids))
+
+    def retire(self, station_id: str, result_ids: Sequence[str], kept: int) -> None:
+        """Drop these images but the last `kept` of the station, which people look at a little longer."""
+        if not result_ids:
+            return
+        shelf = last_frames_key(station_id)
+        try:
+            with typed_errors(self._url), self._redis.pipeline(transaction=False) as pipeline:
+                for result_id in result_ids:
+                    pipeline.lrem(shelf, 0, result_id)
+                    pipeline.lpush(shelf, result_id)
+                pipeline.lrange(shelf, kept, -1)
+                pipeline.ltrim(shelf, 0, kept - 1)
+                pipeline.expire(shelf, FRAME_KEPT_SECONDS)
+                beyond = pipeline.execute()[-3]
+        except StoreFull:
+            # A full store must not keep what is there to be looked at only.
+            self.delete(*result_ids)
+        else:
+            self.delete(*(name.decode() for name in beyond))
 
     def ids(self) -> Iterator[str]:
         """The result ids of all images kept, in any order; one that comes or goes meanwhile may be missed."""

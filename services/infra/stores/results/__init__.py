@@ -1,4 +1,4 @@
-"""The results database: verdicts, reports, problems and signatures, found again by id and by filters."""
+"""The results database: verdicts, reports, signatures and reviews, found again by id and by filters."""
 
 from services.infra.stores.results.records import (
     MAX_PAGE,
@@ -7,15 +7,27 @@ from services.infra.stores.results.records import (
     Signature,
     Signing,
     StoredResult,
+    Tally,
+)
+from services.infra.stores.results.reviews import (
+    ReasonCode,
+    Review,
+    ReviewDraft,
+    VerificationState,
 )
 from services.infra.stores.results.store import ResultStore
 
 __all__ = [
     "MAX_PAGE",
     "Page",
+    "ReasonCode",
     "ResultFilters",
     "ResultStore",
+    "Review",
+    "ReviewDraft",
     "Signature",
     "Signing",
     "StoredResult",
+    "Tally",
+    "VerificationState",
 ]

@@ -1,19 +1,15 @@
 """The records of the results database: one row per result id, kept after the ledger has forgotten it."""
 
 from dataclasses import dataclass
-from typing import Annotated
-
-from pydantic import StringConstraints
 
 from schemas.base import Identifier, Message, Timestamp
 from schemas.problem import Problem
 from schemas.report import DiagnosisReport
 from schemas.verdict import Decision, Verdict
+from services.infra.stores.results.reviews import VerificationState
+from services.infra.stores.results.text import PersonName, Remark
 
 MAX_PAGE = 500
-
-ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
-"""Text without control characters, line breaks, and marks that show it in another order than it is kept."""
 
 
 class StoredResult(Message):
@@ -24,21 +20,16 @@ class StoredResult(Message):
     problem: Problem | None = None
     """Why the written report was given up."""
     signature: "Signature | None" = None
+    verification: VerificationState = VerificationState.NOT_VERIFIED_YET
+    """What the last review says."""
 
 
 class Signing(Message):
     """Who signs a report, and with what remark; the moment is the server's to say."""
 
-    signed_by: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=ONE_LINE)
-    ]
+    signed_by: PersonName
     """The person's name, as it is to stand on the page; spaces around it are dropped."""
-    remark: (
-        Annotated[
-            str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=ONE_LINE)
-        ]
-        | None
-    ) = None
+    remark: Remark | None = None
     """What the person adds to the report; spaces around it are dropped."""
 
 
@@ -56,11 +47,16 @@ class ResultFilters(Message):
     """What a page is narrowed to: None leaves a field open; `since` is included, `until` is not."""
 
     station: Identifier | None = None
+    camera: Identifier | None = None
     recipe: Identifier | None = None
     part_id: Identifier | None = None
     lot_id: Identifier | None = None
+    job_id: Identifier | None = None
     decision: Decision | None = None
     defect_class: Identifier | None = None
+    verification: VerificationState | None = None
+    has_report: bool | None = None
+    is_signed: bool | None = None
     since: Timestamp | None = None
     until: Timestamp | None = None
 
@@ -71,3 +67,16 @@ class Page:
 
     results: tuple[StoredResult, ...]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many verdicts of one station were which, over a stretch of time."""
+
+    station_id: str
+    counts: dict[Decision, int]
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.counts.values())

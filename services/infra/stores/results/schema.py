@@ -1,20 +1,25 @@
-"""The tables of the results database, and how they come to be."""
+"""The tables of the results database."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Dialect, Index, String, Text, TypeDecorator, select, text
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    DateTime,
+    Dialect,
+    Index,
+    String,
+    Text,
+    TypeDecorator,
+    false,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.schema import CreateIndex, CreateTable
 
-from services.infra.process.errors import DatabaseVersionMismatch
-
-SCHEMA_VERSION = 1
-
-# Any constant will do, as long as every process of ours asks for the same one.
-_CREATION_LOCK = 5_963_826
+SCHEMA_VERSION = 2
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -41,6 +46,12 @@ class Base(DeclarativeBase):
     """The tables of this database."""
 
 
+def _partial_index(name: str, condition: str) -> Index:
+    """An index in the order of pages over the rows that satisfy a condition."""
+    only = text(condition)
+    return Index(name, "creation_time", "result_id", sqlite_where=only, postgresql_where=only)
+
+
 class ResultRow(Base):
     """One part's result: what pages filter and sort by as columns, the messages as their JSON."""
 
@@ -49,22 +60,58 @@ class ResultRow(Base):
     result_id: Mapped[str] = mapped_column(String(128), primary_key=True)
     creation_time: Mapped[datetime] = mapped_column(UtcDateTime)
     station_id: Mapped[str] = mapped_column(String(128))
+    camera_id: Mapped[str | None] = mapped_column(String(128))
     recipe_id: Mapped[str] = mapped_column(String(128))
     part_id: Mapped[str] = mapped_column(String(128))
     lot_id: Mapped[str | None] = mapped_column(String(128))
+    job_id: Mapped[str | None] = mapped_column(String(128))
     decision: Mapped[str] = mapped_column(String(16))
     defect_class: Mapped[str | None] = mapped_column(String(128))
     verdict: Mapped[str] = mapped_column(Text)
     report: Mapped[str | None] = mapped_column(Text)
     problem: Mapped[str | None] = mapped_column(Text)
     signature: Mapped[str | None] = mapped_column(Text)
+    awaits_review: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    verification: Mapped[str | None] = mapped_column(String(24))
+    """What the last review says, for filters; the reviews themselves are the truth."""
 
     __table_args__ = (
         Index("results_by_time", "creation_time", "result_id"),
         Index("results_by_station", "station_id", "creation_time"),
         Index("results_by_part", "part_id"),
         Index("results_by_lot", "lot_id"),
+        Index("results_by_job", "job_id"),
+        _partial_index("results_to_review", "awaits_review"),
+        _partial_index("results_to_sign", "report IS NOT NULL AND signature IS NULL"),
     )
+
+
+class ReviewRow(Base):
+    """One decision of a person on one result; rows are added and never changed."""
+
+    __tablename__ = "reviews"
+
+    result_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    reviewed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    reviewer: Mapped[str] = mapped_column(String(100))
+    verification: Mapped[str] = mapped_column(String(24))
+    reason: Mapped[str | None] = mapped_column(String(24))
+    review: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (Index("reviews_by_time", "reviewed_at"),)
+
+
+class ReviewLeaseRow(Base):
+    """Who has a part before them, and until when nobody else gets it."""
+
+    __tablename__ = "review_leases"
+
+    result_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(128))
+    until: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (Index("review_leases_by_holder", "holder"),)
 
 
 class SchemaVersionRow(Base):
@@ -82,23 +129,3 @@ def insert_if_absent(
     """Insert each of the rows, of which there must be one, unless its key is there already."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     connection.execute(insert(row).on_conflict_do_nothing(index_elements=[key]), values)
-
-
-def create_tables(connection: Connection) -> None:
-    """Create what is missing; processes that start together do it one after the other.
-
-    Raises DatabaseVersionMismatch for tables of another version.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CREATION_LOCK})
-    for table in Base.metadata.sorted_tables:
-        connection.execute(CreateTable(table, if_not_exists=True))
-        for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            connection.execute(CreateIndex(index, if_not_exists=True))
-    insert_if_absent(connection, SchemaVersionRow, "id", [{"id": 1, "version": SCHEMA_VERSION}])
-    found = connection.execute(select(SchemaVersionRow.version)).scalar_one()
-    if found != SCHEMA_VERSION:
-        raise DatabaseVersionMismatch(
-            f"the database holds tables of version {found}; this program reads version {SCHEMA_VERSION}",
-            hint="run the version of the program that made them, or point LYNCEUS_DATABASE_URL elsewhere",
-        )
