@@ -22,6 +22,9 @@ COPY engine engine
 COPY worker worker
 COPY services services
 RUN pip install --no-deps -e .
+# For every usual card, the released model and the starter; the compiler needs no card.
+COPY models/starter/config.json models/starter/
+RUN lynceus kernels build && lynceus kernels build --checkpoint models/starter
 
 FROM python:3.11-slim-bookworm
 ENV PATH=/opt/lynceus/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

@@ -13,6 +13,7 @@ from services.cli.commands.data import data
 from services.cli.commands.demo import demo
 from services.cli.commands.doctor import doctor
 from services.cli.commands.evaluate import evaluate
+from services.cli.commands.kernels import kernels
 from services.cli.commands.quantize import quantize
 from services.cli.commands.recipe import recipe
 from services.cli.commands.report import report
@@ -50,6 +51,7 @@ app = typer.Typer(
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(data)
+app.add_typer(kernels)
 app.add_typer(recipe)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.errors import DeviceUnavailable, EngineError, OutOfMemory
 from engine.kernels.cuda import compiler
-from engine.kernels.cuda.cache import CubinCache
+from engine.kernels.cuda.cache import SHIPPED, CubinCache
 from engine.kernels.cuda.launch import Argument, Constants, Launch, Value, check
 from engine.kernels.cuda.launch import Kernel as Signature
 from engine.kernels.cuda.support import architecture
@@ -96,8 +96,8 @@ class _Launchers:
         self._by_index: dict[int, DeviceLauncher] = {}
 
     def keep_compiled_in(self, directory: Path) -> None:
-        """Keep compiled kernels in a directory, those that are compiled from now on."""
-        self._cubins = CubinCache(directory)
+        """Keep compiled kernels in a directory, those that are compiled from now on and were not shipped."""
+        self._cubins = CubinCache(directory, SHIPPED)
         self._by_index.clear()
 
     def of(self, device: torch.device) -> DeviceLauncher:

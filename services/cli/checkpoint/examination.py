@@ -122,7 +122,7 @@ def _fitting(stored: StoredTensors, config: ModelConfig) -> str:
 def _sizes(config: ModelConfig) -> str:
     text = config.text
     return (
-        f"{text.num_layers} layers of {text.hidden_size}, {text.num_experts} text and {text.num_experts} vision "
+        f"{text.num_layers} layers of {text.hidden_size}, {text.num_experts} text and as many vision "
         f"experts, {text.experts_per_token} a token; vision tower of {config.vision.depth} layers; "
         f"{text.vocab_size} ids, context of {text.max_positions}"
     )

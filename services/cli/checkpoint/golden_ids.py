@@ -27,13 +27,13 @@ IDS = (
 
 
 def golden_fault(tokenizer: Tokenizer) -> str:
-    """What the comparison came to; CheckpointInvalid where a released vocabulary cuts the prompt otherwise."""
+    """What the comparison came to; CheckpointInvalid where the released vocabulary cuts it otherwise."""
     if tokenizer.token_of(IDS[0]) != BEGIN:
         return "not the released vocabulary: nothing to compare"
     found = tokenizer.encode(TEXT)
     if tuple(found) != IDS:
         raise CheckpointInvalid(
             f"{tokenizer.file} cuts a known prompt into {found} instead of {list(IDS)}",
-            "it was converted wrongly, as with digits that are special tokens: take the released tokenizer.model",
+            "it was converted wrongly, as with digits that are special: take the released tokenizer.model",
         )
     return f"{tokenizer.file} gives the known ids of a known prompt"
