@@ -1,12 +1,19 @@
 """What makes the REST service a site for people as well."""
 
-from fastapi import FastAPI
+from pathlib import Path
 
-from services.web import overview
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from services.web import line, system
 from services.web.report_page import render_report
+
+STATIC = Path(__file__).parent / "static"
 
 
 def add_pages(app: FastAPI) -> None:
-    """Serve the overview at `/`, and a report as a page where the request prefers text/html."""
+    """Serve the line at `/`, the installation at `/system`, and a report as a page where HTML is preferred."""
     app.state.render_report = render_report
-    app.include_router(overview.router)
+    app.include_router(line.router)
+    app.include_router(system.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")

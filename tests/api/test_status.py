@@ -97,7 +97,7 @@ def test_a_worker_that_cannot_go_on_is_not_ready(client: TestClient, line: Line)
     assert reason in error["detail"]
     assert error["hint"]
     assert f"worker-1@line cannot go on: {reason}" in client.get("/v1/status").json()["in_words"][0]
-    assert reason in client.get("/").text
+    assert reason in client.get("/system").text
     line.heartbeat(kind="worker", engine=ENGINE)
     assert client.get("/readyz").status_code == 200
 
@@ -117,9 +117,9 @@ def test_the_status_tells_in_words_what_the_engines_do(client: TestClient, line:
 def test_the_dashboard_shows_each_engine(client: TestClient, line: Line) -> None:
     """One row for each priority of each worker; a silent worker's engine is not shown."""
     line.heartbeat(engine=ENGINE)
-    page = client.get("/").text
+    page = client.get("/system").text
     line.heartbeat(engine=ENGINE, age_seconds=300)
-    silent = client.get("/").text
+    silent = client.get("/system").text
 
     assert "Engines" in page
     assert "step 41 / 60 ms" in page
@@ -133,7 +133,7 @@ def test_a_store_away_is_named_with_its_hint(line: Line, fresh_redis: FreshRedis
     with TestClient(replace(line, ledger=Ledger(server.url)).app()) as client:
         server.kill()
         ready = client.get("/readyz").json()
-        page = client.get("/")
+        page = client.get("/system")
         status = client.get("/v1/status")
         health = client.get("/healthz")
 
@@ -186,7 +186,7 @@ def test_the_dashboard_shows_the_last_verdicts(submit: Submit, client: TestClien
     line.decide(0.93)
     line.diagnose()
     line.store()
-    answered = client.get("/")
+    answered = client.get("/system")
 
     assert answered.headers["Content-Type"].startswith("text/html")
     assert f'href="/v1/reports/{result_id}"' in answered.text

@@ -1,4 +1,4 @@
-"""/: one page that shows the line at a glance; it reads itself again when an event comes in."""
+"""/system: one page for whoever runs the installation; it reads itself again when an event comes in."""
 
 from datetime import UTC, datetime
 
@@ -18,8 +18,8 @@ router = APIRouter(include_in_schema=False)
 SHOWN_RESULTS = 24
 
 
-@router.get("/")
-def overview(ports: PortsOf) -> HTMLResponse:
+@router.get("/system")
+def system(ports: PortsOf) -> HTMLResponse:
     """The page; when a store is away it says which, with the hint, and 503."""
     try:
         return HTMLResponse(_page(ports), headers=page_headers())
@@ -36,7 +36,7 @@ def _page(ports: Ports) -> str:
     page = ports.results.page(ResultFilters(), None, SHOWN_RESULTS)
     return (
         environment()
-        .get_template("overview.html")
+        .get_template("system.html")
         .render(
             status=status,
             alarms=list(alarms(status)),
