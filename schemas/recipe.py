@@ -121,7 +121,7 @@ class Retention(Message):
     """Share of the accepted parts whose picture is archived and shown to a person, who may find an escape."""
 
     def audits(self, result_id: str) -> bool:
-        """Whether an accepted part is in the sample: drawn by its id, so that asking again changes nothing."""
+        """Whether an accepted part is in the sample: drawn by its id, so asking again changes nothing."""
         drawn = int.from_bytes(hashlib.sha256(result_id.encode()).digest()[:8]) / 2**64
         return drawn < self.audit_share
 

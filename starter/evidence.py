@@ -1,4 +1,4 @@
-"""Measures the recipes that ship on pictures the starter was not trained on, and writes what was found into them.
+"""Measures the recipes that ship on pictures the starter was not trained on, and writes the figures in.
 
     python -m starter.evidence DATA [--recipes recipes] [--checkpoint models/starter]
 
@@ -30,7 +30,10 @@ from worker.verdicts import softmax
 RECIPES = {"metal": "microscope", "surface": "surface", "board": "board", "screw": "ball-screw"}
 """The recipe that each source of held-out pictures is for."""
 
-MARK = "\n# Measured by `python -m starter.evidence` on pictures that the starter was not trained on.\nevidence:\n"
+MARK = (
+    "\n# Measured by `python -m starter.evidence` on pictures that the starter was not trained on."
+    "\nevidence:\n"
+)
 
 
 def measured(recipe: Recipe, samples: Sequence[Sample], scores: Sequence[Sequence[float]]) -> Evidence:

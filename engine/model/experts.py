@@ -55,7 +55,7 @@ class Experts(nn.Module):
         self.down = nn.Parameter(torch.empty(config.num_experts, config.hidden_size, size))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[T, hidden] -> [T, hidden]`: expert by expert on a processor, where that is quicker; else in blocks."""
+        """`[T, hidden] -> [T, hidden]`: expert by expert on a processor, else in blocks."""
         routing = self.router(x)
         if x.device.type != "cpu":
             return swiglu_of_experts(x, routing.experts, routing.weights, self.gate_up, self.down)

@@ -1,7 +1,7 @@
 """Networks of different experts in a few products whose shapes depend on the number of tokens alone.
 
-The pairs of a token and one of its experts are sorted by expert and cut into blocks that have one expert each;
-a block gets a copy of its expert's weights. Nothing is read back from the device, so a CUDA graph can hold it.
+The pairs of a token and one of its experts are sorted by expert and cut into blocks of one expert each; a
+block gets a copy of its expert's weights. Nothing is read back from the device, so a CUDA graph can hold it.
 
 T tokens, S experts a token, P = T S pairs, E experts, Z blocks of B pairs, N output channels, K input rows
 """
@@ -20,7 +20,7 @@ COPIED_BYTES = 1 << 28
 
 
 class TokenBlocks(NamedTuple):
-    """The token at each place of the blocks `[Z, B]`, the expert of each `[Z]`, and each pair's place `[T, S]`.
+    """The token at each place of the blocks `[Z, B]`, the expert of each `[Z]`, each pair's place `[T, S]`.
 
     Places that no pair has hold any token; what is computed there is not used.
     """

@@ -15,7 +15,7 @@ class Blocks:
     """
 
     def __init__(self, count: int, keep: bool = True) -> None:
-        """`count` blocks, one of which is the padding block. With `keep` false nothing is ever found again."""
+        """`count` blocks, one of which is the padding block. With `keep` false nothing is found again."""
         self._keep = keep
         self._owners = [0] * count
         self._free: OrderedDict[int, None] = OrderedDict.fromkeys(

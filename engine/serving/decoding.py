@@ -51,7 +51,7 @@ def bucket(number: int, least: int = 1) -> int:
 
 
 def filled_up(batch: DecodeBatch, texts: int, blocks: int) -> DecodeBatch:
-    """The same with so many texts and blocks; the added ones are of the padding block, and their logits no use."""
+    """The same with so many texts and blocks; the added ones are padding, and their logits no use."""
     rows, columns = texts - len(batch.tables), blocks - batch.tables.shape[1]
     assert rows >= 0, f"{len(batch.tables)} texts do not fit {texts}"
     assert columns >= 0, f"{batch.tables.shape[1]} blocks do not fit {blocks}"

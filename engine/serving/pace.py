@@ -13,7 +13,7 @@ STEP_SECONDS = 0.5
 """What the prompts of a step of verdicts may take: longer ones would gain little, and who arrives waits."""
 
 SHORTER = 4
-"""A step that prefills the prompts of reports is so many times shorter, because a verdict may wait behind it."""
+"""A step that prefills the prompts of reports is so many times shorter: a verdict may wait behind it."""
 
 KEPT = 0.8
 """Of what earlier steps count beside the present one: a dozen steps forget a busy moment."""

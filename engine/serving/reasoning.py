@@ -18,7 +18,7 @@ class SpecialTokens:
     """Ids with a meaning: what ends an answer, what ends the reasoning, and what is never written.
 
     `line_end` goes before a `closing` that the model did not write itself. `closing` is the end of a thinking
-    block as the template writes it: `</think>` and the lines behind it. `never` are the special tokens of an image,
+    block as the template writes it: `</think>` and the lines behind it. `never` are an image's own tokens,
     which only a prompt may hold, and ids without a token.
     """
 

@@ -120,7 +120,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Completion:
-    """What the model wrote; `completion_tokens` counts reasoning, content and the special tokens between them."""
+    """What the model wrote; `completion_tokens` counts reasoning, content and special tokens between."""
 
     reasoning: str
     content: str

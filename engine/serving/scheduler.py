@@ -21,7 +21,7 @@ CREDIT_SECONDS = 1.0
 class Waiting:
     """A request whose prompt is not whole: tokens to compute, the last `tail` of them at once.
 
-    It takes `blocks` free blocks to go on; one that has `begun` holds all that it needs. One that `keeps_blocks`
+    It takes `blocks` free blocks to go on; one that has `begun` holds all it needs. One that `keeps_blocks`
     was preempted before and has not advanced since.
     """
 
@@ -35,7 +35,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Running:
-    """A request that decodes; its next token takes `blocks` free blocks, and `keeps_blocks` is as in Waiting."""
+    """A request that decodes; its next token takes `blocks` free blocks; `keeps_blocks` as in Waiting."""
 
     number: int
     blocks: int
@@ -72,7 +72,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Step:
-    """By their numbers: whose prompt is prefilled by how many tokens, who decodes; or a report is preempted."""
+    """By number: whose prompt is prefilled by how many tokens, who decodes; or a report is preempted."""
 
     priority: Priority
     prefill: dict[int, int] = field(default_factory=dict)
@@ -105,7 +105,7 @@ def owed_after(owed: float, priority: Priority, seconds: float) -> float:
 
 
 def _step(priority: Priority, state: State, limits: Limits) -> Step:
-    """Prefilling lets more decode at once later, so it goes first, but never twice before those that decode."""
+    """Prefilling lets more decode later, so it goes first, but never twice before those that decode."""
     queue = state.verdicts if priority is Priority.VERDICT else state.reports
     if not queue.running or not queue.prefilled_last:
         step = (

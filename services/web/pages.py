@@ -12,7 +12,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 def add_pages(app: FastAPI) -> None:
-    """Serve the line at `/`, the installation at `/system`, and a report as a page where HTML is preferred."""
+    """Serve the line at `/`, the installation at `/system`, and reports as pages where asked for."""
     app.state.render_report = render_report
     app.include_router(line.router)
     app.include_router(system.router)

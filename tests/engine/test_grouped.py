@@ -31,7 +31,7 @@ def one_by_one(x: Tensor, chosen: Tensor, weights: Tensor, gate_up: Tensor, down
 def test_experts_in_blocks_answer_as_one_by_one(
     tokens: int, top_k: int, is_lopsided: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Any number of tokens, spread evenly or all at the same experts; weights copied a few blocks at a time."""
+    """Any number of tokens, spread evenly or all at the same experts; weights copied a few blocks a time."""
     monkeypatch.setattr(grouped, "COPIED_BYTES", 3 * 2 * SIZE * HIDDEN * 4)
     x, weights = numbers(0, tokens, HIDDEN), numbers(1, tokens, top_k).softmax(-1)
     liking = torch.arange(EXPERTS, 0, -1).expand(tokens, -1) if is_lopsided else numbers(2, tokens, EXPERTS)

@@ -216,8 +216,9 @@ def test_a_database_of_the_version_before_is_brought_up_to_date(url: str) -> Non
             connection.execute(text(statement))
         connection.execute(
             text(
-                "INSERT INTO results (result_id, creation_time, station_id, recipe_id, part_id, decision, verdict)"
-                " VALUES ('old', '2026-03-04 05:06:07', 'station-1', 'surface', 'part-1', 'REJECT', :verdict)"
+                "INSERT INTO results (result_id, creation_time, station_id, recipe_id, part_id, decision,"
+                " verdict) VALUES"
+                " ('old', '2026-03-04 05:06:07', 'station-1', 'surface', 'part-1', 'REJECT', :verdict)"
             ),
             {"verdict": old.model_dump_json()},
         )

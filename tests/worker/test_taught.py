@@ -164,7 +164,7 @@ def test_a_place_is_named_as_a_person_says_it(place: Place, words: str) -> None:
 
 
 def test_a_report_is_told_where_the_part_looks_odd(taught_plant: Plant) -> None:
-    """The place was measured, so the model does not guess it; it sees the region once more beside the frame."""
+    """The place was measured, so the model does not guess it; it sees the region once more."""
     show(taught_plant, "spotted", 400, "spot")
     taught_plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
     job = taught_plant.ledger.jobs.read(Queue.DIAGNOSE, "looker", 1)[0].job

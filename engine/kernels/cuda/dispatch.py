@@ -86,7 +86,7 @@ class Dispatched(NamedTuple):
 
 
 def block_tokens_for(routed: Routed) -> int:
-    """The size of token blocks that suits the mean expert: of FEW for `expert_gemv`, of MANY for the others."""
+    """The size of token blocks that suits the mean expert: of FEW for `expert_gemv`, else of MANY."""
     mean = parts(routed.pairs, routed.all_experts)
     return few(min(routed.tokens, FEW[-1])) if mean <= FEW[-1] // 2 else many(mean)
 

@@ -13,7 +13,7 @@ def checkpoint(
     side: Annotated[int, typer.Option(help="Side of the sample picture in pixels.", min=28)] = 448,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Says what is in a checkpoint, shows its prompts, and what is missing; exit code 1 unless all would work."""
+    """Says what is in a checkpoint, its prompts, and what is missing; exit code 1 unless all would work."""
     import json
 
     from services.cli.checkpoint.examination import examine
