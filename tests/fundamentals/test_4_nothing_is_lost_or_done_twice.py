@@ -29,7 +29,7 @@ def test_another_worker_takes_over_what_a_dead_one_left(line: Line, ledger_redis
 
 
 def test_the_result_writer_files_each_result_once_and_puts_its_pixels_away(line: Line) -> None:
-    """A rejected part's picture is archived, an accepted one's dropped; the frame store ends empty."""
+    """A rejected part's picture is archived; of the accepted ones the last stays for the page of the line."""
     bad, good = line.submit("surface/SF-002.png"), line.submit("surface/SF-003.png")
     line.work()
 
@@ -41,4 +41,4 @@ def test_the_result_writer_files_each_result_once_and_puts_its_pixels_away(line:
     assert filed.report is not None
     assert line.archive.path(filed.verdict).exists()
     assert not line.archive.path(line.results.get(good).verdict).exists()
-    assert list(line.frames.ids()) == []
+    assert list(line.frames.ids()) == [good]
