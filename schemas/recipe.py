@@ -46,6 +46,8 @@ GOLDEN_IMAGES = 4
 
 
 def _below_the_recipe(file: str) -> str:
+    if not file.isprintable():
+        raise ValueError("write a file name without control characters")
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts or "\\" in file:
         raise ValueError("write a path below the recipe's own folder, with forward slashes and without `..`")

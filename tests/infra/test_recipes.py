@@ -173,3 +173,33 @@ def test_a_changed_file_is_loaded_and_a_wrong_one_leaves_the_old_in_force(tmp_pa
         book.reload_if_changed()
     assert not book.reload_if_changed()
     assert book.get("surface").version == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "recipe_id: " + "[" * 3000 + "]" * 3000,
+        "recipe_id: &again [*again]\n",
+        "recipe_id: &again {more: *again}\n",
+        GOOD + 'golden: ["good\\0.png"]\n',
+    ],
+    ids=["nested 3,000 deep", "a list in itself", "a mapping in itself", "a NUL in a name"],
+)
+def test_a_recipe_that_no_reader_expects_is_refused_like_any_wrong_one(tmp_path: Path, text: str) -> None:
+    """The error is the recipe's, so the recipes that were loaded stay in force."""
+    written(tmp_path, GOOD, "first.yaml")
+    book = RecipeBook(tmp_path)
+    written(tmp_path, text, "odd.yaml")
+    with pytest.raises(RecipeInvalid) as caught:
+        book.reload_if_changed()
+    assert {Path(each.file or "").name for each in caught.value.errors} == {"odd.yaml"}
+    assert [recipe.recipe_id for recipe in book.recipes] == ["surface"]
+
+
+def test_a_recipe_in_a_loop_of_links_is_refused_like_any_wrong_one(tmp_path: Path) -> None:
+    """It cannot be looked at, let alone read."""
+    written(tmp_path, GOOD, "first.yaml")
+    book = RecipeBook(tmp_path)
+    (tmp_path / "odd.yaml").symlink_to(tmp_path / "odd.yaml")
+    with pytest.raises(RecipeInvalid, match="odd.yaml"):
+        book.reload_if_changed()

@@ -125,9 +125,13 @@ def _clashes(recipes: dict[Path, Recipe]) -> list[FieldError]:
 
 
 def _fingerprint(directory: Path) -> _Fingerprint:
+    return tuple(map(_mark, sorted(directory.rglob("*.*"))))
+
+
+def _mark(path: Path) -> tuple[Path, int, int]:
+    """Path, moment of change and size; a file that went away or lies in a loop of links has no moment."""
     try:
-        stats = [(path, path.stat()) for path in sorted(directory.rglob("*.*"))]
-    except FileNotFoundError:
-        # A file went away between the listing and the look at it; the next look sees the folder settled.
-        return ()
-    return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+        stat = path.stat()
+    except OSError:
+        return path, 0, 0
+    return path, stat.st_mtime_ns, stat.st_size

@@ -39,6 +39,20 @@ def read_message(
 
     `faults_of` looks at a message that is right in its form, for what only its surroundings tell.
     """
+    try:
+        return _read(path, model, kind, faults_of)
+    except RecursionError as error:
+        wrong = file_error(
+            path,
+            "is nested too deeply, or refers to itself",
+            "write it flat, without anchors that name themselves",
+        )
+        raise invalid(kind, [wrong]) from error
+
+
+def _read(
+    path: Path, model: type[M], kind: type[LynceusError], faults_of: Callable[[M], Iterable[YamlFault]]
+) -> M:
     root, data = _parse(path, _text(path, kind), kind)
     errors = list(yaml_errors.duplicate_keys(path, root))
     try:
