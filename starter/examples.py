@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from engine.model.config import ModelConfig
+from engine.checkpoint.config import ModelConfig
 from engine.model.images import ImageProcessor
 from engine.model.rope import Grid, text_positions
 from starter.pictures.facts import FACTS

@@ -7,7 +7,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from torch import nn
 
-from engine.model.config import ModelConfig
+from engine.checkpoint.config import ModelConfig
 from engine.model.images import ImageProcessor
 from engine.model.network import ErnieVL
 

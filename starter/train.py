@@ -27,7 +27,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, IterableDataset
 
 from engine.model.cache import AttentionLayout
-from engine.model.checkpoint import save_plain
+from engine.model.loading import save_plain
 from engine.model.network import ErnieVL
 from starter.auxiliary import PatchHead
 from starter.examples import Batch, Example, ExampleMaker, pack

@@ -32,7 +32,7 @@ ENGINE_FACES: dict[str, tuple[str, ...]] = {
 }
 """Who sees only faces of the engine, and which."""
 
-ENGINE_ORDER = ("format", "kernels", "quant", "model", "tuning", "serving", "compression")
+ENGINE_ORDER = ("format", "kernels", "quant", "checkpoint", "model", "tuning", "serving", "compression")
 """The packages inside engine, each of which may import those before it; engine's face stands above all."""
 
 INSIDE_ENGINE: dict[str, tuple[str, ...]] = {

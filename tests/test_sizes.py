@@ -13,7 +13,7 @@ TEST_FILE_LINES = 500
 MODULES_IN_FOLDER = 15
 
 MORE_MODULES = {
-    "engine/model": 35,
+    "engine/model": 25,
     "engine/serving": 25,
     "engine/kernels/cuda": 21,
     "engine/tuning": 17,

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.formats import Format, Part, parts_of
+from engine.checkpoint.names import Piece, stack_name
+from engine.checkpoint.tensors import INDEX, MANIFEST, MANIFEST_VERSION, Manifest
 from engine.format import layout
-from engine.model.checkpoint import is_router, placed
-from engine.model.config import ModelConfig
-from engine.model.formats import Format, Part, parts_of
-from engine.model.names import Piece, stack_name
+from engine.model.loading import is_router, placed
 from engine.model.network import ErnieVL
-from engine.model.tensors import INDEX, MANIFEST, MANIFEST_VERSION, Manifest
 from engine.quant.groups import fits_groups
 
 CONFIG: Mapping[str, Any] = {

@@ -29,12 +29,12 @@ from torch import Tensor
 
 from bench.full_size.layout import CONFIG
 from bench.host import print_host
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.names import Piece
+from engine.checkpoint.tensors import INDEX, Manifest, StoredTensors
 from engine.compression.plan import Options, make_plan
-from engine.model.checkpoint import is_router, placed
-from engine.model.config import ModelConfig
-from engine.model.names import Piece
+from engine.model.loading import is_router, placed
 from engine.model.network import ErnieVL
-from engine.model.tensors import INDEX, Manifest, StoredTensors
 from services.cli.places import CHECKPOINT, RECIPES, SAMPLES
 
 WORDS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "preprocessor_config.json")

@@ -28,7 +28,7 @@ from bench import limits
 from bench.full_size.layout import CONFIG, write
 from bench.host import print_host
 from engine.model.cache import KVPool
-from engine.model.checkpoint import load
+from engine.model.loading import load
 from engine.model.network import ErnieVL
 from engine.process import keep_memory
 from engine.serving import forward

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from bench.full_size.layout import CONFIG, SPREAD, formats_of
-from engine.model.checkpoint import is_router, placed
-from engine.model.config import ModelConfig
-from engine.model.formats import Format, Part, parts_of
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.formats import Format, Part, parts_of
+from engine.checkpoint.names import Piece
+from engine.checkpoint.tensors import Manifest
+from engine.model.loading import is_router, placed
 from engine.model.mixture import fuse
-from engine.model.names import Piece
 from engine.model.network import ErnieVL
 from engine.model.placement import place
-from engine.model.tensors import Manifest
 
 TINY: Mapping[str, Any] = {
     **CONFIG,

@@ -11,9 +11,9 @@ from bench.full_size.layout import CONFIG
 from bench.gpu.clock import Clock
 from bench.gpu.network import TINY
 from bench.gpu.rows import Rows
+from engine.checkpoint.config import ModelConfig, TextConfig
 from engine.format.layout import ROWS_PER_BYTE, SEGMENT
 from engine.kernels.cuda.launch import Launcher
-from engine.model.config import ModelConfig, TextConfig
 
 WINDOW_BITS = 16
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from bench.full_size import layout as full_size_layout
 from bench.host import ROOT, print_host
-from engine.model.files import read_json
-from engine.model.tensors import MANIFEST
+from engine.checkpoint.files import read_json
+from engine.checkpoint.tensors import MANIFEST
 
 STARTER = ROOT / "models" / "starter"
 WORDS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")

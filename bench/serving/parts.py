@@ -21,7 +21,7 @@ from bench.host import print_host
 from bench.serving.recipe import CHOICES, Line
 from bench.serving.verdicts import WORK, checkpoint_of
 from engine.model.cache import BLOCK_TOKENS, KVPool
-from engine.model.checkpoint import load
+from engine.model.loading import load
 from engine.process import keep_memory
 from engine.serving.blocks import Blocks
 from engine.serving.choices import choice_trie

@@ -14,12 +14,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine import Prompt
-from engine.model.checkpoint import placed
-from engine.model.config import ModelConfig
-from engine.model.files import read_json
-from engine.model.names import pieces_of, stack_name
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.files import read_json
+from engine.checkpoint.names import pieces_of, stack_name
+from engine.checkpoint.tensors import MANIFEST, StoredTensors
+from engine.model.loading import placed
 from engine.model.network import ErnieVL
-from engine.model.tensors import MANIFEST, StoredTensors
 from engine.serving.prompts import EncodedPrompt, PromptEncoder
 
 WEIGHTS = "model.safetensors"

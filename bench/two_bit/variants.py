@@ -13,12 +13,12 @@ from torch import Tensor
 
 from bench.two_bit.peers import Keep, Method
 from engine import Image, Prompt
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.files import read_json
+from engine.checkpoint.tensors import MANIFEST, StoredTensors
 from engine.compression import Example
 from engine.compression.calibration import Encode, Walk, encode_examples
 from engine.compression.plan import Options, Plan, Stack, make_plan
-from engine.model.config import ModelConfig
-from engine.model.files import read_json
-from engine.model.tensors import MANIFEST, StoredTensors
 from engine.quant.hessian import Moments, common, shrunk
 from starter.mixture import Mixture
 from starter.pictures.targets import diagnose_text, inspect_text, reasoning, report_json

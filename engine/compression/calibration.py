@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.names import pieces_of
 from engine.model.cache import AttentionLayout
-from engine.model.config import ModelConfig
 from engine.model.decoder import DecoderLayer
 from engine.model.experts import Experts, MixtureOfExperts
-from engine.model.names import pieces_of
 from engine.model.network import ErnieVL
 from engine.model.rope import text_positions, text_rotation
 from engine.quant.hessian import Moments

@@ -8,6 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.files import read_json
+from engine.checkpoint.formats import CODES, SCALES, SIGNS, SUFFIXES, decoded, encoded
+from engine.checkpoint.tensors import INDEX, MANIFEST, MANIFEST_VERSION, StoredTensors, digest_of
 from engine.compression.calibration import (
     Encode,
     Example,
@@ -22,10 +26,6 @@ from engine.compression.report import REPORT, Totals, as_json, row_of, rows_of, 
 from engine.compression.workshop import Rows, Workshop, expect_space
 from engine.errors import CheckpointInvalid
 from engine.format import layout
-from engine.model.config import ModelConfig
-from engine.model.files import read_json
-from engine.model.formats import CODES, SCALES, SIGNS, SUFFIXES, decoded, encoded
-from engine.model.tensors import INDEX, MANIFEST, MANIFEST_VERSION, StoredTensors, digest_of
 from engine.quant.hessian import Moments, common, shrunk
 from engine.quant.quantizer import TwoBitStack, quantize_stack
 from engine.quant.rotation import random_signs

@@ -7,15 +7,15 @@ from math import prod
 
 import torch
 
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.formats import Format, parts_of
+from engine.checkpoint.names import Piece, stack_name
+from engine.checkpoint.tensors import StoredTensors
 from engine.errors import CheckpointInvalid
 from engine.format import layout
 from engine.format.code import check_shape
-from engine.model.checkpoint import check, is_router, placed
-from engine.model.config import ModelConfig
-from engine.model.formats import Format, parts_of
-from engine.model.names import Piece, stack_name
+from engine.model.loading import check, is_router, placed
 from engine.model.network import ErnieVL
-from engine.model.tensors import StoredTensors
 from engine.quant.groups import fits_groups
 from engine.quant.rotation import check_rows
 

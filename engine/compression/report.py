@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.checkpoint.formats import Format
 from engine.compression.plan import Stack
 from engine.compression.workshop import Rows
-from engine.model.formats import Format
 from engine.quant.quantizer import TwoBitStack
 from engine.quant.scales import Losses
 

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from engine.checkpoint.tensors import INDEX, MANIFEST
 from engine.errors import CheckpointUnwritten
-from engine.model.tensors import INDEX, MANIFEST
 
 SUFFIX = ".unfinished"
 BEGUN = "begun.json"

@@ -1,6 +1,6 @@
 """The network, one file per idea; plain torch, readable top to bottom."""
 
-from engine.model.checkpoint import load
+from engine.model.loading import load
 from engine.model.network import ErnieVL
 
 __all__ = ["ErnieVL", "load"]

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
+from engine.checkpoint.config import TextConfig
 from engine.kernels import fused_kernels_for
 from engine.model.cache import AttentionLayout, Group, KVPool
 from engine.model.compressed import project
-from engine.model.config import TextConfig
 from engine.model.rope import rotate_adjacent
 
 # Torch's first choice on an H100 builds a plan for each new shape, in tenths of a second, and here nearly

@@ -11,7 +11,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from engine.model.config import TextConfig
+from engine.checkpoint.config import TextConfig
 
 BLOCK_TOKENS = 16
 """Tokens of a block: what is shared, taken and given back as a whole (Kwon et al. 2023)."""

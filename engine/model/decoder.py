@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
+from engine.checkpoint.config import ModelConfig, TextConfig
 from engine.model.attention import Attention
 from engine.model.cache import AttentionLayout
-from engine.model.config import ModelConfig, TextConfig
 from engine.model.embedding import Embedding
 from engine.model.experts import MixtureOfExperts
 from engine.model.mlp import SwiGLU

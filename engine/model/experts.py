@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
-from engine.model.config import TextConfig
+from engine.checkpoint.config import TextConfig
 from engine.model.grouped import swiglu_of_experts
 from engine.model.mlp import SwiGLU
 

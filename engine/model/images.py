@@ -15,8 +15,8 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
+from engine.checkpoint.files import read_json
 from engine.errors import CheckpointInvalid, ImageInvalid
-from engine.model.files import read_json
 from engine.model.rope import Grid
 
 Pixels = npt.NDArray[np.uint8]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from engine.checkpoint.config import ModelConfig
 from engine.model.cache import AttentionLayout
-from engine.model.config import ModelConfig
 from engine.model.decoder import Decoder
 from engine.model.resampler import Resampler
 from engine.model.rope import Grid, text_positions

@@ -2,9 +2,9 @@
 
 from torch import nn
 
+from engine.checkpoint.formats import GROUP_SCALE, ROW_SCALE, Format, Parts
 from engine.model.compressed import CompressedEmbedding, CompressedLinear, GroupsLinear, RowsLinear
 from engine.model.experts import Experts
-from engine.model.formats import GROUP_SCALE, ROW_SCALE, Format, Parts
 from engine.model.two_bit import TwoBitExperts
 
 

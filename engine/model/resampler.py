@@ -6,7 +6,7 @@ N patches, M = N/4 tokens of the decoder
 import torch
 from torch import Tensor, nn
 
-from engine.model.config import TextConfig, VisionConfig
+from engine.checkpoint.config import TextConfig, VisionConfig
 from engine.model.norm import RMSNorm
 
 

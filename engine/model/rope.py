@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from engine.checkpoint.config import ModelConfig
 from engine.kernels import FusedKernels, fused_kernels_for
-from engine.model.config import ModelConfig
 
 VISION_THETA = 10000.0
 

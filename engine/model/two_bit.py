@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
+from engine.checkpoint.formats import CODES, SCALES, SIGNS, Parts
 from engine.format.activations import multiply, quantize_activations
 from engine.format.code import decode
 from engine.kernels import Kernels, fused_kernels_for, kernels_for
 from engine.kernels.networks import HeldRouter
 from engine.model.compressed import Held
 from engine.model.experts import Router
-from engine.model.formats import CODES, SCALES, SIGNS, Parts
 
 
 class TwoBitExperts(Held):

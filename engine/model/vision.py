@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from engine.checkpoint.config import VisionConfig
 from engine.model.attention import attend_within
 from engine.model.compressed import feed_forward
-from engine.model.config import VisionConfig
 from engine.model.rope import Grid, rotate_halves, vision_rotation
 
 

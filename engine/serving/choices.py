@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.checkpoint.tokenizer import Tokenizer
 from engine.errors import PromptInvalid
-from engine.model.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,13 +10,13 @@ from typing import Self, TypeVar
 
 import torch
 
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.generation import GenerationDefaults
+from engine.checkpoint.template import THINK_END
+from engine.checkpoint.tensors import digest_of
 from engine.errors import EngineError
 from engine.model.cache import KVPool
-from engine.model.checkpoint import load
-from engine.model.config import ModelConfig
-from engine.model.generation import GenerationDefaults
-from engine.model.template import THINK_END
-from engine.model.tensors import digest_of
+from engine.model.loading import load
 from engine.process import keep_memory
 from engine.serving.blocks import Blocks
 from engine.serving.choices import ChoiceTrie, choice_trie

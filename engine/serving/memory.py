@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
+from engine.checkpoint.config import TextConfig
 from engine.errors import ConfigInvalid, OutOfMemory
 from engine.model.cache import BLOCK_TOKENS, block_bytes
-from engine.model.config import TextConfig
 
 CACHE_SHARE = {"cpu": 0.25, "cuda": 0.8}
 """Of the free memory; the rest is for activations, and on a processor for the other programs."""

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.template import IMAGE_MARKS, THINK_END, ChatTemplate
+from engine.checkpoint.tokenizer import Tokenizer
 from engine.errors import CheckpointInvalid, PromptInvalid, PromptTooLong
 from engine.model.cache import BLOCK_TOKENS
-from engine.model.config import ModelConfig
 from engine.model.images import ImageProcessor
 from engine.model.rope import Grid, image_spans, text_positions
-from engine.model.template import IMAGE_MARKS, THINK_END, ChatTemplate
-from engine.model.tokenizer import Tokenizer
 from engine.serving.requests import Image, Prompt
 
 

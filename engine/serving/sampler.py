@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from engine.model.generation import GenerationDefaults
+from engine.checkpoint.generation import GenerationDefaults
 from engine.serving.requests import Sampling
 
 

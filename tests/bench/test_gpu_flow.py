@@ -13,12 +13,12 @@ from bench.gpu.kernels import decoded
 from bench.gpu.network import TINY, random_network, weight_bytes
 from bench.gpu.rows import Rows, read_rows
 from bench.gpu.setting import SMALL, WINDOW_BITS, Setting
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.formats import Format, parts_of
+from engine.checkpoint.tensors import Manifest
 from engine.kernels.cuda.support import Fault
-from engine.model.checkpoint import placed
-from engine.model.config import ModelConfig
-from engine.model.formats import Format, parts_of
+from engine.model.loading import placed
 from engine.model.network import ErnieVL
-from engine.model.tensors import Manifest
 from engine.quant.quantizer import TwoBit
 
 

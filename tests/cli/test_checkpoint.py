@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from engine import CheckpointInvalid
-from engine.model import tokenizer as engine_tokenizer
+from engine.checkpoint import tokenizer as engine_tokenizer
 from services.cli.checkpoint.golden_ids import IDS, golden_fault
 from services.cli.places import CHECKPOINT
 from tests.cli.conftest import Lynceus

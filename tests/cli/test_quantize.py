@@ -16,9 +16,9 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from engine import CheckpointInvalid
+from engine.checkpoint.tensors import StoredTensors, digest_of
 from engine.compression import CompressionProgress
 from engine.model import load
-from engine.model.tensors import StoredTensors, digest_of
 from services.cli.compression.progress import shown
 from services.cli.places import PROJECT_ROOT, SAMPLES
 from tests.cli.conftest import Lynceus

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import Ernie4_5_VLMoeForConditionalGeneration, Ernie4_5_VLMoeImageProcessorPil
 
-from engine.model.config import ModelConfig
+from engine.checkpoint.config import ModelConfig
 from engine.model.rope import Grid
 from engine.serving.prompts import EncodedPrompt, PromptImage
 from tests.engine.tiny import IMAGE_TOKENS, SPECIAL_TOKENS

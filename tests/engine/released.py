@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import Ernie4_5_VLMoeConfig, Ernie4_5_VLMoeForConditionalGeneration
 
-from engine.model.sentencepiece_model import SentencePieceModel
-from engine.model.sentencepiece_tokenizer import converted
+from engine.checkpoint.sentencepiece_model import SentencePieceModel
+from engine.checkpoint.sentencepiece_tokenizer import converted
 from tests.engine.tiny import CORPUS, IMAGE_TOKENS, VOCAB_SIZE, Shape, random_weights
 
 Tensors = dict[str, Tensor]

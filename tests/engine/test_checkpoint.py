@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine import CheckpointInvalid
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.names import pieces_of
 from engine.model import ErnieVL, load
-from engine.model.checkpoint import save_plain
-from engine.model.config import ModelConfig
-from engine.model.names import pieces_of
+from engine.model.loading import save_plain
 from engine.quant.rows import decode_rows, encode_rows
 from tests.engine.tiny import Shape
 

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from engine import CheckpointInvalid
-from engine.model.config import ModelConfig
-from engine.model.files import read_json
-from engine.model.tensors import StoredTensors
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.files import read_json
+from engine.checkpoint.tensors import StoredTensors
 
 METHODS = {
     "awq": {"quant_method": "awq", "bits": 4},

@@ -10,7 +10,7 @@ import torch
 from transformers import RepetitionPenaltyLogitsProcessor
 
 from engine import CheckpointInvalid, Sampling
-from engine.model.generation import GenerationDefaults
+from engine.checkpoint.generation import GenerationDefaults
 from engine.serving.sampler import Sampler, completed
 
 Write = Callable[..., GenerationDefaults]

@@ -18,11 +18,11 @@ from engine import (
     PromptTooLong,
     Sampling,
 )
-from engine.model.config import ModelConfig
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.template import ChatTemplate
+from engine.checkpoint.template_files import TemplateSource, find_template
+from engine.checkpoint.tokenizer import Tokenizer
 from engine.model.images import ImageProcessor
-from engine.model.template import ChatTemplate
-from engine.model.template_files import TemplateSource, find_template
-from engine.model.tokenizer import Tokenizer
 from engine.serving.prompts import PromptEncoder
 from tests.engine.tiny import TEMPLATE, byte_fallback_tokenizer, random_pixels
 

@@ -11,13 +11,13 @@ import torch
 from transformers import Ernie4_5_VLMoeForConditionalGeneration
 
 from engine import CheckpointInvalid, Engine, EngineConfig, Image, Prompt, Sampling
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.files import read_json
+from engine.checkpoint.template import ChatTemplate
+from engine.checkpoint.tensors import StoredTensors
+from engine.checkpoint.tokenizer import Tokenizer
 from engine.model import load
-from engine.model.config import ModelConfig
-from engine.model.files import read_json
 from engine.model.images import ImageProcessor
-from engine.model.template import ChatTemplate
-from engine.model.tensors import StoredTensors
-from engine.model.tokenizer import Tokenizer
 from engine.serving.prompts import EncodedPrompt, PromptEncoder
 from tests.engine.released import ADDED_IDS, REVISIONS, Revision, released_model
 from tests.engine.tiny import Shape, random_pixels

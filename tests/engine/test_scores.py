@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine import ComputationFailed, Engine, EngineConfig, Image, Prompt, PromptInvalid
+from engine.checkpoint.tokenizer import Tokenizer
 from engine.model import load
-from engine.model.tokenizer import Tokenizer
 from engine.serving.choices import choice_trie
 from engine.serving.prompts import PromptEncoder
 from tests.engine.alone import Alone

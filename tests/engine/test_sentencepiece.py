@@ -11,9 +11,9 @@ import pytest
 import sentencepiece
 
 from engine import CheckpointInvalid
-from engine.model.sentencepiece_model import PieceKind, SentencePieceModel
-from engine.model.sentencepiece_tokenizer import converted
-from engine.model.tokenizer import Tokenizer
+from engine.checkpoint.sentencepiece_model import PieceKind, SentencePieceModel
+from engine.checkpoint.sentencepiece_tokenizer import converted
+from engine.checkpoint.tokenizer import Tokenizer
 from tests.engine.released import sentencepiece_model
 from tests.repository import ROOT
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine import CheckpointInvalid
-from engine.model.template import ChatTemplate
-from engine.model.template_files import TemplateSource, find_template
+from engine.checkpoint.template import ChatTemplate
+from engine.checkpoint.template_files import TemplateSource, find_template
 from tests.engine.released import BARE_ENDING, NATIVE_ENDING, NEW_MARK, OLD_MARK, PT_ENDING, template
 
 PARTS = ("Compare ", None, " with ", None)

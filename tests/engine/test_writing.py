@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine import Completion, Engine, EngineError, Prompt, PromptInvalid, Sampling
-from engine.model.tokenizer import Tokenizer
+from engine.checkpoint.tokenizer import Tokenizer
 from engine.serving.grammar import GrammarBook, guide_of
 from engine.serving.reasoning import SpecialTokens, Writer
 from engine.serving.requests import OutputPart

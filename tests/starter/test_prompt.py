@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from engine import Image, Prompt
-from engine.model.config import ModelConfig
+from engine.checkpoint.config import ModelConfig
 from engine.serving.choices import choice_trie
 from engine.serving.prompts import PromptEncoder
 from starter.examples import Example, ExampleMaker

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from bench.full_size.layout import CONFIG
 from bench.gpu.predicted.machine_code import LIMITS, Resources, instructions_per_weight, occupancy, resources
+from engine.checkpoint.config import ModelConfig
 from engine.kernels.cuda.cache import CubinCache
 from engine.kernels.cuda.combine import combine_launch
 from engine.kernels.cuda.compiler import Unit, compile_unit, fingerprint, unit
@@ -23,7 +24,6 @@ from engine.kernels.cuda.linear import LINEAR4, LINEAR8, linear_launch
 from engine.kernels.cuda.linear_gemm import LINEAR4_MANY, LINEAR8_MANY, linear_gemm_launch
 from engine.kernels.cuda.quantize import QUANTIZE, SWIGLU_QUANTIZE, quantize_launch
 from engine.kernels.cuda.route import route_launch
-from engine.model.config import ModelConfig
 
 ARCHITECTURES = tuple(LIMITS)
 ELEMENT, WINDOW_BITS, MULTIPROCESSORS = "bfloat16", 16, 132

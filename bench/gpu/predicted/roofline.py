@@ -13,10 +13,10 @@ from bench.gpu.predicted import around
 from bench.gpu.predicted.around import H100, Shape
 from bench.gpu.predicted.devices import DEVICES, Device, Floor, Work
 from bench.gpu.targets import GEMM_PEAK, GEMV_BANDWIDTH, TARGETS
+from engine.checkpoint.config import ModelConfig
 from engine.format.layout import ROWS_PER_BYTE, SEGMENT
 from engine.kernels.cuda.dispatch import Routed
 from engine.kernels.cuda.launch import MANY
-from engine.model.config import ModelConfig
 
 MODEL = ModelConfig.from_json(CONFIG)
 TEXT, VISION = MODEL.text, MODEL.vision

@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse, Response
 
 from schemas.report import DiagnosisReport
 from services.api.identifiers import ResultId
+from services.api.json_body import body_of, posted
 from services.api.negotiation import best_match
 from services.api.ports import Ports, PortsOf
-from services.api.signing import REQUEST_BODY, read_signing
 from services.api.state.lookup import Known, find
 from services.infra.process.errors import NotFound
 from services.infra.stores.ledger import Stage
@@ -58,11 +58,11 @@ def report(result_id: ResultId, request: Request, ports: PortsOf) -> Response:
 
 @router.post(
     "/{result_id}/signature",
-    openapi_extra={"requestBody": REQUEST_BODY},
+    openapi_extra={"requestBody": body_of(Signing)},
     summary="Sign the report on a part",
 )
 def sign(
-    result_id: ResultId, signing: Annotated[Signing, Depends(read_signing)], ports: PortsOf
+    result_id: ResultId, signing: Annotated[Signing, Depends(posted(Signing))], ports: PortsOf
 ) -> DiagnosisReport:
     """The report, now SIGNED; the same name and remark again change nothing, others are refused with 409.
 

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from services.api.identifiers import ResultId
+from services.api.json_body import body_of, posted
 from services.api.ports import PortsOf
-from services.api.reviewing import REQUEST_BODY, read_review
 from services.infra.stores.results import Review, ReviewDraft
 
 router = APIRouter(prefix="/v1/results/{result_id}/reviews", tags=["results"])
@@ -18,9 +18,9 @@ def reviews(result_id: ResultId, ports: PortsOf) -> tuple[Review, ...]:
     return ports.results.reviews.of(result_id)
 
 
-@router.post("", openapi_extra={"requestBody": REQUEST_BODY}, summary="Decide on a part")
+@router.post("", openapi_extra={"requestBody": body_of(ReviewDraft)}, summary="Decide on a part")
 def review(
-    result_id: ResultId, draft: Annotated[ReviewDraft, Depends(read_review)], ports: PortsOf
+    result_id: ResultId, draft: Annotated[ReviewDraft, Depends(posted(ReviewDraft))], ports: PortsOf
 ) -> Review:
     """The decision as it is kept; 409 when somebody decided after the `follows` reviews the caller has seen.
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine import EngineError
-from engine.model.checkpoint import fitted
-from engine.model.config import ModelConfig
-from engine.model.files import read_json
-from engine.model.generation import GENERATION_FILE, GenerationDefaults
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.files import read_json
+from engine.checkpoint.generation import GENERATION_FILE, GenerationDefaults
+from engine.checkpoint.template import ChatTemplate
+from engine.checkpoint.tensors import MANIFEST, StoredTensors
+from engine.checkpoint.tokenizer import Tokenizer
 from engine.model.images import ImageProcessor
-from engine.model.template import ChatTemplate
-from engine.model.tensors import MANIFEST, StoredTensors
-from engine.model.tokenizer import Tokenizer
+from engine.model.loading import fitted
 from engine.serving.grammar import GrammarBook, guide_of
 from engine.serving.prompts import PromptEncoder
 from schemas.report import Diagnosis

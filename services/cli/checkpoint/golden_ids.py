@@ -1,7 +1,7 @@
 """The ids of one prompt in the released vocabulary, as the tests of transformers have them."""
 
 from engine import CheckpointInvalid
-from engine.model.tokenizer import Tokenizer
+from engine.checkpoint.tokenizer import Tokenizer
 
 BEGIN = "<|begin_of_sentence|>"
 TEXT = f"{BEGIN}User: What kind of dog is this?Picture 1:<|IMAGE_START|><|IMAGE_PLACEHOLDER|>"

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from engine import EngineError
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.tensors import StoredTensors
 from engine.compression.plan import Options, make_plan
 from engine.model.cache import BLOCK_TOKENS, block_bytes
-from engine.model.checkpoint import outline
-from engine.model.config import ModelConfig
-from engine.model.tensors import StoredTensors
+from engine.model.loading import outline
 from engine.serving.device import DTYPES
 
 BITS_ELSEWHERE = (8, 4)

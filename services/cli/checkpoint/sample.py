@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine import Image, Prompt
-from engine.model.tokenizer import Tokenizer
+from engine.checkpoint.tokenizer import Tokenizer
 from engine.serving.prompts import PromptEncoder
 from schemas.recipe import PromptTexts
 

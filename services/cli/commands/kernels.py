@@ -30,8 +30,8 @@ def build(
 ) -> None:
     """Compiles all kernels ahead of a worker's first start; needs no GPU, and skips what is there already."""
     from engine import EngineError
-    from engine.model.config import ModelConfig
-    from engine.model.files import read_json
+    from engine.checkpoint.config import ModelConfig
+    from engine.checkpoint.files import read_json
     from services.cli.errors import EngineRefused, InputInvalid
     from services.cli.progress import counting
 

@@ -144,10 +144,10 @@ def check_checkpoint(checkpoint: Path) -> Check:
     """The model's files are there and their headers can be read; weights are checked when they are loaded."""
 
     def look() -> str:
-        from engine.model.config import ModelConfig
-        from engine.model.files import read_json
-        from engine.model.tensors import StoredTensors
-        from engine.model.tokenizer import Tokenizer
+        from engine.checkpoint.config import ModelConfig
+        from engine.checkpoint.files import read_json
+        from engine.checkpoint.tensors import StoredTensors
+        from engine.checkpoint.tokenizer import Tokenizer
 
         ModelConfig.from_json(read_json(checkpoint / "config.json"))
         Tokenizer(checkpoint)

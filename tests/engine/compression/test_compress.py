@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine import CheckpointInvalid
+from engine.checkpoint.tensors import StoredTensors, digest_of
 from engine.compression import REPORT, CompressionProgress, Example, Options, Totals, compress
 from engine.errors import CheckpointUnwritten
 from engine.model import load
 from engine.model.compressed import GroupsLinear, RowsLinear
-from engine.model.tensors import StoredTensors, digest_of
 from engine.model.two_bit import TwoBitExperts
 from tests.engine.compression.conftest import SHAPE
 from tests.engine.released import REVISIONS, released_model

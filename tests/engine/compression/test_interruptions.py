@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from engine import CheckpointInvalid
+from engine.checkpoint.tensors import StoredTensors
 from engine.model import load
-from engine.model.tensors import StoredTensors
 
 pytestmark = pytest.mark.slow
 

@@ -8,12 +8,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from engine.checkpoint.config import ModelConfig, TextConfig
+from engine.checkpoint.formats import CODES, SCALES, SIGNS
 from engine.format.layout import WINDOW_BITS
 from engine.kernels.cpu import ops
 from engine.kernels.networks import HeldRouter
-from engine.model.config import ModelConfig, TextConfig
 from engine.model.experts import Experts, Router
-from engine.model.formats import CODES, SCALES, SIGNS
 from engine.model.two_bit import TwoBitExperts
 from engine.quant.quantizer import TwoBit
 from engine.quant.rotation import random_signs

@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.checkpoint.config import ModelConfig, TextConfig
+from engine.checkpoint.formats import CODES, SCALES, SIGNS
 from engine.kernels.cpu import ops as on_cpu
 from engine.kernels.cuda.combine import COMBINE
 from engine.kernels.cuda.dense import feed_forward, linear
@@ -14,9 +16,7 @@ from engine.kernels.cuda.handles import Coded, Groups4, HeldExperts, Rows8
 from engine.kernels.cuda.launch import Value, check
 from engine.kernels.cuda.mixture import run_experts, run_mixture
 from engine.kernels.networks import FeedForward
-from engine.model.config import ModelConfig, TextConfig
 from engine.model.experts import MixtureOfExperts
-from engine.model.formats import CODES, SCALES, SIGNS
 from engine.model.mixture import TwoBitMixture
 from engine.model.two_bit import TwoBitExperts
 from engine.quant.groups import encode_groups

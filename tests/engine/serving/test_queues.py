@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from engine import Priority, Prompt
-from engine.model.config import ModelConfig
-from engine.model.files import read_json
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.files import read_json
 from engine.serving.blocks import Blocks
 from engine.serving.choices import ChoiceTrie
 from engine.serving.jobs import ScoreJob

@@ -18,7 +18,7 @@ from engine import (
     Sampling,
     Scores,
 )
-from engine.model.tensors import MANIFEST
+from engine.checkpoint.tensors import MANIFEST
 from tests.engine.tiny import random_pixels
 
 RECIPE = "Inspect the part for a pit hole or a scratch, upper left. "

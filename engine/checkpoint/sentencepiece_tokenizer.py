@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
 
-from engine.model.sentencepiece_model import PieceKind, SentencePieceModel, VocabularyPiece
+from engine.checkpoint.sentencepiece_model import PieceKind, SentencePieceModel, VocabularyPiece
 
 SPACE = "▁"
 """Stands for a space inside pieces."""

@@ -1,6 +1,6 @@
 """The stored tensors of a checkpoint directory, whichever layout it has.
 
-Released layout: `model.safetensors`, or shards with `model.safetensors.index.json`; `engine.model.layouts`
+Released layout: `model.safetensors`, or shards with `model.safetensors.index.json`; `layouts` beside this
 knows others that differ in names. Our own layout has the same names in the same files, except that the
 experts of a layer are stacked, and a `lynceus.json` with the format of each weight that is not plain.
 """
@@ -16,13 +16,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.files import COPY_AGAIN, read_json
+from engine.checkpoint.foreign import TAKE_PLAIN, packed_layout, refuse_quantized_tensors
+from engine.checkpoint.formats import Format, Part, decoded, parts_of
+from engine.checkpoint.layouts import layout_of, views
 from engine.errors import CheckpointInvalid
 from engine.format import layout
-from engine.model.config import ModelConfig
-from engine.model.files import COPY_AGAIN, read_json
-from engine.model.foreign import TAKE_PLAIN, packed_layout, refuse_quantized_tensors
-from engine.model.formats import Format, Part, decoded, parts_of
-from engine.model.layouts import layout_of, views
 
 MANIFEST = "lynceus.json"
 INDEX = "model.safetensors.index.json"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.checkpoint.files import read_json
 from engine.errors import CheckpointInvalid
-from engine.model.files import read_json
 
 GENERATION_FILE = "generation_config.json"
 

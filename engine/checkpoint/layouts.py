@@ -14,7 +14,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from engine.model.config import ModelConfig
+from engine.checkpoint.config import ModelConfig
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import tokenizers
 
+from engine.checkpoint.files import read_json
+from engine.checkpoint.generation import GenerationDefaults
+from engine.checkpoint.template import THINK_END, THINK_START
+from engine.checkpoint.tokenizer_files import ROLES, SETTINGS_FILE, open_tokenizer, token_name, tokenizer_file
 from engine.errors import CheckpointInvalid, PromptInvalid
-from engine.model.files import read_json
-from engine.model.generation import GenerationDefaults
-from engine.model.template import THINK_END, THINK_START
-from engine.model.tokenizer_files import ROLES, SETTINGS_FILE, open_tokenizer, token_name, tokenizer_file
 
 
 class Tokenizer:

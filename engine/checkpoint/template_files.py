@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.checkpoint.files import read_json
 from engine.errors import CheckpointInvalid
-from engine.model.files import read_json
 
 TEMPLATE_FILE = "chat_template.jinja"
 SETTINGS_FILES = ("chat_template.json", "processor_config.json", "tokenizer_config.json")

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.checkpoint.foreign import refuse_quantized
 from engine.errors import CheckpointInvalid
-from engine.model.foreign import refuse_quantized
 
 Json = Mapping[str, Any]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import tokenizers
 
+from engine.checkpoint.files import read_json
+from engine.checkpoint.sentencepiece_model import SentencePieceModel
+from engine.checkpoint.sentencepiece_tokenizer import converted
 from engine.errors import CheckpointInvalid
-from engine.model.files import read_json
-from engine.model.sentencepiece_model import SentencePieceModel
-from engine.model.sentencepiece_tokenizer import converted
 
 TOKENIZER_FILE = "tokenizer.json"
 SENTENCEPIECE_FILES = ("tokenizer.model", "spm.model", "ernie_token_100k.model")

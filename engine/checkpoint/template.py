@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from engine.checkpoint.template_files import TAKE_THE_RELEASED, TemplateSource, find_template
 from engine.errors import CheckpointInvalid, PromptInvalid
-from engine.model.template_files import TAKE_THE_RELEASED, TemplateSource, find_template
 
 IMAGE_MARKS = ("<|image@placeholder|>", "<|IMAGE_PLACEHOLDER|>")
 """What a template writes for an image: the older spelling and the token itself; both mean the same."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.model.config import ModelConfig, TextConfig
+from engine.checkpoint.config import ModelConfig, TextConfig
 
 Place = tuple[int | slice, ...]
 

@@ -7,15 +7,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from engine.checkpoint.config import ModelConfig
+from engine.checkpoint.files import read_json
+from engine.checkpoint.formats import Format
+from engine.checkpoint.names import Piece, pieces_of, stack_name
+from engine.checkpoint.tensors import LISTED, Manifest, StoredTensors
 from engine.errors import CheckpointInvalid
-from engine.model.config import ModelConfig
-from engine.model.files import read_json
-from engine.model.formats import Format
 from engine.model.mixture import fuse
-from engine.model.names import Piece, pieces_of, stack_name
 from engine.model.network import ErnieVL
 from engine.model.placement import place
-from engine.model.tensors import LISTED, Manifest, StoredTensors
 from engine.process import bring_in
 
 Progress = Callable[[int, int], None]
