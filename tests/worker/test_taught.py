@@ -78,6 +78,19 @@ def test_an_artefact_that_was_changed_judges_nothing(taught_plant: Plant) -> Non
     assert taught_plant.state("plate").stage is Stage.DEAD
 
 
+def test_another_artefact_than_the_one_named_judges_nothing(taught_plant: Plant) -> None:
+    """It is whole, and still not what was measured."""
+    file = taught_plant.recipes.directory / "surface.yaml"
+    named = taught_plant.recipes.get("surface").taught
+    assert named is not None
+    file.write_text(file.read_text().replace(named.digest, "a" * 64))
+    taught_plant.recipes.reload_if_changed()
+    show(taught_plant, "plate", 500, "good")
+    taught_plant.work_loop(queues=(Queue.INSPECT,)).run(Queue.INSPECT)
+    assert taught_plant.verdict("plate").decision is Decision.NOT_INSPECTED
+    assert "names aaaaaaaaaaaa" in taught_plant.reason("plate").detail
+
+
 @pytest.mark.parametrize("index", [GOOD, DENT])
 def test_an_untaught_recipe_decides_nothing(plant: Plant, index: int) -> None:
     """However sure the model is, a person looks, and the verdict says why."""
