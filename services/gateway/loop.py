@@ -64,13 +64,20 @@ class GatewayLoop:
         self._drain = Thread(target=self._drain_until_stopped, name="drain")
 
     def run(self) -> None:
-        """Start every thread, give heartbeats, and return when all threads have ended."""
-        for thread in (*self._sources, self._drain):
+        """Start every thread, give heartbeats, and return when all threads have ended.
+
+        What ends the heartbeats ends the sources: cameras without a heartbeat would look alive to nobody.
+        """
+        threads = (*self._sources, self._drain)
+        for thread in threads:
             thread.start()
-        while not self._stop.wait(HEARTBEAT_SECONDS):
-            self._heartbeat()
-        for thread in (*self._sources, self._drain):
-            thread.join()
+        try:
+            while not self._stop.wait(HEARTBEAT_SECONDS):
+                self._heartbeat()
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join()
         self._heartbeat()
 
     def _serve(self, camera: ConfiguredCamera) -> None:

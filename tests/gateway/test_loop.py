@@ -1,10 +1,13 @@
 """The whole gateway in the middle of faults."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from services.gateway.health import FrameOutcome
+from services.gateway.loop import ConfiguredCamera, GatewayLoop, Shared
+from services.gateway.main import make_source
 from services.gateway.sources.config import VideoFileConfig
 from services.infra.local_redis import RedisServer
 from tests.conftest import FreshRedis, WaitUntil
@@ -92,3 +95,23 @@ def test_health_tells_counters_and_the_last_frame_of_each_camera(
     assert (last.camera_id, last.outcome) == ("cam-1", "accepted")
     (heartbeat,) = plant.ledger.telemetry.heartbeats()
     assert (heartbeat.kind, heartbeat.finished, heartbeat.failures) == ("gateway", 3, 0)
+
+
+def test_what_ends_the_heartbeats_ends_the_sources(
+    ledger_redis: RedisServer, frames_redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends and is started again, instead of cameras that go on without anybody's notice."""
+    plant = make_plant(ledger_redis.url, frames_redis.url, tmp_path)
+    (tmp_path / "camera").mkdir()
+    config = folder_config(tmp_path / "camera")
+    cameras = [ConfiguredCamera(config, make_source(config, plant.health))]
+    shared = Shared(plant.intake, plant.ledger, plant.recipes, plant.health, plant.dead_letters)
+
+    def broken() -> bool:
+        raise RuntimeError("a defect of ours")
+
+    monkeypatch.setattr(plant.recipes, "reload_if_changed", broken)
+    stop = threading.Event()
+    with pytest.raises(RuntimeError, match="a defect of ours"):
+        GatewayLoop(cameras, shared, stop).run()
+    assert stop.is_set()

@@ -1,6 +1,7 @@
 """Recipes: the shipped ones load, and a wrong one is refused with file, line, field, value and hint."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -181,9 +182,17 @@ def test_a_changed_file_is_loaded_and_a_wrong_one_leaves_the_old_in_force(tmp_pa
         "recipe_id: " + "[" * 3000 + "]" * 3000,
         "recipe_id: &again [*again]\n",
         "recipe_id: &again {more: *again}\n",
+        "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n"
+        + "".join(f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefgh")),
         GOOD + 'golden: ["good\\0.png"]\n',
     ],
-    ids=["nested 3,000 deep", "a list in itself", "a mapping in itself", "a NUL in a name"],
+    ids=[
+        "nested 3,000 deep",
+        "a list in itself",
+        "a mapping in itself",
+        "anchors that multiply",
+        "a NUL in a name",
+    ],
 )
 def test_a_recipe_that_no_reader_expects_is_refused_like_any_wrong_one(tmp_path: Path, text: str) -> None:
     """The error is the recipe's, so the recipes that were loaded stay in force."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,9 @@ from services.infra.intake import yaml_errors
 from services.infra.process.errors import LynceusError
 
 M = TypeVar("M", bound=Message)
+
+MOST_VALUES = 10_000
+"""Far more than any recipe or sources file has; anchors that name anchors reach it in a few lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +102,24 @@ def _parse(path: Path, text: str, kind: type[LynceusError]) -> tuple[yaml.Node, 
         if not isinstance(root, yaml.MappingNode):
             hint = "write one `name: value` line for each field"
             raise invalid(kind, [file_error(path, "is not a list of `name: value` lines", hint)])
+        if (values := _written_out(root, {})) > MOST_VALUES:
+            hint = "write each value once instead of by anchors that multiply"
+            raise invalid(kind, [file_error(path, f"holds {values} values, at most {MOST_VALUES}", hint)])
         return root, yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise invalid(kind, [yaml_errors.syntax_error(path, error)]) from error
     except ValueError as error:
         hint = "put dates and numbers that are names in quotes"
         raise invalid(kind, [file_error(path, str(error), hint)]) from error
+
+
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for once its anchors are written out; each node is counted once."""
+    if id(node) not in known:
+        children = node.value if isinstance(node, yaml.SequenceNode | yaml.MappingNode) else ()
+        flat = chain.from_iterable(children) if isinstance(node, yaml.MappingNode) else children
+        known[id(node)] = 1 + sum(_written_out(child, known) for child in flat)
+    return known[id(node)]
 
 
 def _line(error: FieldError) -> str:

@@ -1,6 +1,6 @@
 """The connection to the results database: SQLite in WAL mode by default, PostgreSQL by its URL."""
 
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.infra.process.errors import RecordInvalid, SettingsInvalid, StoreFull, StoreUnavailable
 from services.infra.stores.results.migration import create_tables
@@ -17,15 +18,31 @@ from services.infra.stores.results.migration import create_tables
 BUSY_TIMEOUT_SECONDS = 10
 CONNECT_TIMEOUT_SECONDS = 5
 
+AWAY_SECONDS = 2.0
+"""How long a server that did not serve is not asked again, so that callers do not wait for it one by one."""
+
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "options": "-c statement_timeout=10000",
+    # A server that is gone without a word is noticed by the kernel, not by a person.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
 
 class Database:
-    """Connects, and creates or migrates its tables, on first use."""
+    """Connects, and creates or migrates its tables, on first use.
+
+    A server that did not serve is taken for away for AWAY_SECONDS: calls then fail at once.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = _parsed(url)
         self._engine = _engine(self._url)
-        self._lock = threading.Lock()
         self._is_ready = False
+        self._away_until = float("-inf")
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -33,7 +50,7 @@ class Database:
 
         Raises StoreUnavailable, StoreFull, RecordInvalid, DatabaseVersionMismatch.
         """
-        with _typed_errors(self._url):
+        with _typed_errors(self._url), self._noticing_absence():
             self._make_ready()
             with self._engine.begin() as connection:
                 yield connection
@@ -42,15 +59,33 @@ class Database:
         """Give the connections back to the database."""
         self._engine.dispose()
 
+    @contextmanager
+    def _noticing_absence(self) -> Iterator[None]:
+        if time.monotonic() < self._away_until:
+            raise StoreUnavailable(
+                f"{self._url.render_as_string()} did not serve a moment ago",
+                hint="check that the database runs and is reachable",
+            )
+        try:
+            yield
+        except (InterfaceError, OperationalError, PoolTimeout):
+            if not self._is_file:
+                self._away_until = time.monotonic() + AWAY_SECONDS
+            raise
+
+    @property
+    def _is_file(self) -> bool:
+        return self._url.get_backend_name() == "sqlite"
+
     def _make_ready(self) -> None:
-        with self._lock:
-            if self._is_ready:
-                return
-            if self._url.get_backend_name() == "sqlite" and self._url.database:
-                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
-            with self._engine.begin() as connection:
-                create_tables(connection)
-            self._is_ready = True
+        # Without a lock, behind which all would wait for one: the database orders who creates its tables.
+        if self._is_ready:
+            return
+        if self._is_file and self._url.database:
+            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+        with self._engine.begin() as connection:
+            create_tables(connection)
+        self._is_ready = True
 
 
 def _parsed(url: str) -> URL:
@@ -68,7 +103,7 @@ def _parsed(url: str) -> URL:
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(
-            url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+            url, pool_pre_ping=True, pool_timeout=CONNECT_TIMEOUT_SECONDS, connect_args=POSTGRESQL_OPTIONS
         )
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _set_up_sqlite)

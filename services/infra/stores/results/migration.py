@@ -32,6 +32,8 @@ def create_tables(connection: Connection) -> None:
     Raises DatabaseVersionMismatch for tables of a version that this program does not know.
     """
     if connection.dialect.name == "postgresql":
+        # Bringing a million rows up to date takes longer than any other statement may.
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CREATION_LOCK})
     else:
         # The driver opens no transaction for what changes tables.
