@@ -5,6 +5,7 @@ import base64
 import hashlib
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -12,8 +13,10 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from schemas.job import InspectionJob
 from services.api.routers.inspections import result_id_of
-from services.infra.intake import RecipeBook
+from services.infra.intake import Picture, RecipeBook
+from services.infra.intake.submission import Submission, SubmissionRequest
 from services.infra.process.errors import FrameMissing
 from services.infra.process.names import Queue
 from services.infra.stores.frames import FrameStore
@@ -101,7 +104,7 @@ def test_a_reference_to_another_image_than_named_is_refused(submit: Submit, clie
 
 
 def test_a_hundred_posts_with_one_key_make_one_job(line: Line) -> None:
-    """All of them get the same 202, whoever came first."""
+    """All that are taken get the same 202, whoever came first; the others are told when to come again."""
 
     async def post_all() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app=line.app())
@@ -112,9 +115,41 @@ def test_a_hundred_posts_with_one_key_make_one_job(line: Line) -> None:
 
     answers = asyncio.run(post_all())
 
-    assert {answered.status_code for answered in answers} == {202}
-    assert len({answered.text for answered in answers}) == 1
+    taken = [answered for answered in answers if answered.status_code == 202]
+    refused = [answered for answered in answers if answered not in taken]
+    assert taken
+    assert len({answered.text for answered in taken}) == 1
+    assert {answered.json()["code"] for answered in refused} <= {"overloaded"}
+    assert all(int(answered.headers["Retry-After"]) >= 1 for answered in refused)
     assert line.ledger.jobs.waiting(Queue.INSPECT) == 1
+
+
+def test_what_would_wait_too_long_is_refused_at_once(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every place at the door taken, an upload gets 503 and Retry-After, and leaves nothing behind."""
+    monkeypatch.setattr("services.api.routers.inspections.MOST_WAITING", 0)
+    with TestClient(line.app()) as client:
+        answered = client.post("/v1/inspections", **form("key-1"))
+    assert answered.status_code == 503
+    assert answered.json()["code"] == "overloaded"
+    assert answered.headers["Retry-After"] == "1"
+    assert line.ledger.jobs.waiting(Queue.INSPECT) == 0
+
+
+def test_the_deadline_counts_from_the_arrival(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part that waited at the door is no younger for it."""
+    waited = timedelta(seconds=45)
+    prepare = Submission.prepare
+
+    def after_a_wait(
+        door: Submission, request: SubmissionRequest, picture: Picture, arrived_at: datetime | None = None
+    ) -> InspectionJob:
+        assert arrived_at is not None
+        return prepare(door, request, picture, arrived_at - waited)
+
+    monkeypatch.setattr(Submission, "prepare", after_a_wait)
+    with TestClient(line.app()) as client:
+        body = client.post("/v1/inspections", **form("key-1", deadline_ms="5000")).json()
+    assert datetime.fromisoformat(body["deadline"]) < datetime.now(UTC)
 
 
 @pytest.mark.parametrize(

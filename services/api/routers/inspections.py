@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Annotated
 
 import structlog
@@ -16,7 +17,13 @@ from services.api.state.lookup import find, image_of
 from services.api.uploads import FORM, JSON, InspectionBody, Upload, form_schema, read_upload
 from services.infra.intake import Picture, read_picture
 from services.infra.intake.submission import SubmissionRequest
-from services.infra.process.errors import DuplicateConflict, NotFound, RecipeInvalid, StoreUnavailable
+from services.infra.process.errors import (
+    DuplicateConflict,
+    NotFound,
+    Overloaded,
+    RecipeInvalid,
+    StoreUnavailable,
+)
 
 router = APIRouter(prefix="/v1/inspections", tags=["inspections"])
 
@@ -24,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1
 """The Retry-After hint while a result is still to come."""
+
+MOST_WAITING = 32
+"""Uploads that may wait for their turn: about a second's work of a small plant's machine."""
 
 REQUEST_BODY = {
     "required": True,
@@ -52,10 +62,15 @@ async def submit(
 ) -> AcceptedInspection:
     """Accept an image for inspection; the verdict is found under Location.
 
-    The same key with the same request gets the same answer, with another request 422.
+    The same key with the same request gets the same answer, with another request 422. The deadline counts
+    from the request's arrival. What would wait for over a second is refused with 503 and Retry-After.
     """
+    arrived_at = datetime.now(UTC)
+    _require_turn(ports)
     upload = await read_upload(request)
-    job = await to_thread.run_sync(_accept, ports, upload, idempotency_key, limiter=ports.uploads)
+    # Once more: while this body came in, others may have come before it.
+    _require_turn(ports)
+    job = await to_thread.run_sync(_accept, ports, upload, idempotency_key, arrived_at, limiter=ports.uploads)
     links = links_of(job.result_id, has_report=False)
     response.headers["Location"] = links.self
     response.headers["Retry-After"] = str(POLL_SECONDS)
@@ -76,13 +91,20 @@ def result_id_of(idempotency_key: str) -> str:
     return f"api-{hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]}"
 
 
-def _accept(ports: Ports, upload: Upload, idempotency_key: str) -> InspectionJob:
+def _require_turn(ports: Ports) -> None:
+    """Raises Overloaded where so many wait that this one would wait for over a second."""
+    waiting = ports.uploads.statistics().tasks_waiting
+    if waiting >= MOST_WAITING:
+        raise Overloaded(f"{waiting} uploads wait already", hint="send it again after Retry-After")
+
+
+def _accept(ports: Ports, upload: Upload, idempotency_key: str, arrived_at: datetime) -> InspectionJob:
     _reload_recipes(ports)
     request = SubmissionRequest(result_id=result_id_of(idempotency_key), **upload.fields.model_dump())
     if ports.ledger.jobs.state(request.result_id) is None:
         _refuse_if_forgotten(ports, request.result_id)
     picture = read_picture(upload.image) if upload.image is not None else _stored_picture(ports, upload)
-    return ports.submission.accept(request, picture).job
+    return ports.submission.accept(request, picture, arrived_at).job
 
 
 def _reload_recipes(ports: Ports) -> None:

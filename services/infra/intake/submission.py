@@ -68,22 +68,28 @@ class Submission:
             self.frames, self.ledger, self.frames_high_water, self.ledger_high_water
         )
 
-    def accept(self, request: SubmissionRequest, picture: Picture) -> Accepted:
+    def accept(
+        self, request: SubmissionRequest, picture: Picture, arrived_at: datetime | None = None
+    ) -> Accepted:
         """Accept the job once per `result_id`; the same request again changes nothing.
+
+        `arrived_at` is when the request came to its door, from which its deadline counts; now where None.
 
         Raises UnknownRecipe, UnknownStation, DuplicateConflict for another body under the same id, StoreFull
         at the high-water marks, StoreUnavailable.
         """
-        return self.hand_over(self.prepare(request, picture), picture.data)
+        return self.hand_over(self.prepare(request, picture, arrived_at), picture.data)
 
-    def prepare(self, request: SubmissionRequest, picture: Picture) -> InspectionJob:
-        """The job of a picture, without touching a store; the deadline counts from now.
+    def prepare(
+        self, request: SubmissionRequest, picture: Picture, arrived_at: datetime | None = None
+    ) -> InspectionJob:
+        """The job of a picture, without touching a store; the deadline counts from `arrived_at`, or now.
 
         A frame that decodes but fails the recipe's quality gate makes a job with an `unusable_reason`.
         Raises UnknownRecipe, UnknownStation.
         """
         recipe = self._recipe(request)
-        now = datetime.now(UTC)
+        now = arrived_at or datetime.now(UTC)
         with self.stages.timed("check"):
             reason = quality.unusable_reason(picture, recipe.frame_limits)
         return _job(request, recipe, picture.frame(request.captured_at or now), now, reason)

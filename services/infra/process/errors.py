@@ -218,6 +218,14 @@ class StoreFull(StoreError):
     retry_after = 5
 
 
+class Overloaded(StoreError):
+    """More comes in at once than is taken within a second; nothing was accepted."""
+
+    code = "overloaded"
+    title = "Too much at once"
+    retry_after = 1
+
+
 class StoreUnavailable(StoreError):
     """A store does not answer."""
 
