@@ -13,9 +13,6 @@ from schemas.recipe import Recipe, Thresholds
 from schemas.verdict import AnomalyMap, ClassScore, Decision, ProcessingTimes, Verdict, Versions
 from services.infra.process.errors import EngineFailed, FrameUnfit
 
-MOST_DISAGREEMENT = 0.9
-"""Apart by this much, two opinions on one part are not to be believed when together they accept it."""
-
 
 @dataclass(frozen=True)
 class Judgement:
@@ -81,8 +78,11 @@ def judge_opinion(opinion: Opinion, recipe: Recipe) -> Judgement:
             opinion.not_judged, hint="look at the camera, its light, and which part lies before it"
         )
     judgement = held(_by_thresholds(_of_opinion(opinion, recipe), recipe), recipe.standing)
-    if judgement.decision is Decision.ACCEPT and opinion.disagreement >= MOST_DISAGREEMENT:
-        return _reviewed(judgement, f"the opinions on this part differ by {opinion.disagreement:.2f}")
+    if judgement.decision is Decision.ACCEPT and opinion.is_doubtful:
+        return _reviewed(
+            judgement,
+            f"the opinions on this part differ by {opinion.disagreement:.2f}, as on no good part before",
+        )
     return judgement
 
 

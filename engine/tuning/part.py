@@ -31,7 +31,8 @@ class Opinion:
     `probabilities` sum to one over the classes. `anomaly` is how many spreads the picture is above the
     typical good one. `anomaly_map` [h, w] covers the whole picture: 0 as good parts, 0.5 as their oddest
     thousandth of places. `box` is the hottest region in pixels, None where nothing is odd. `disagreement` is
-    the largest difference between two opinions on the probability of the good class. `not_judged` says why
+    the largest difference between two opinions on the probability of the good class, and the picture
+    `is_doubtful` where no good picture, held out and known, had so large a one. `not_judged` says why
     the picture is unusable. `said` is what each opinion says by itself, by its name.
     """
 
@@ -40,6 +41,7 @@ class Opinion:
     anomaly_map: NDArray[np.float32]
     box: Box | None
     disagreement: float
+    is_doubtful: bool
     not_judged: str | None
     said: dict[str, dict[str, float]]
 
@@ -111,16 +113,28 @@ class TaughtPart:
         probabilities = self._probabilities(opinions, evidence)
         said = self._said(opinions)
         goods = [each[self.good] for each in said.values()]
+        disagreement = max(goods) - min(goods) if goods else 0.0
         distance = float(nearest_known(evidence.embedding, self.known).min(initial=np.inf))
         return Opinion(
             probabilities=dict(zip(self.classes, probabilities.tolist(), strict=True)),
             anomaly=anomaly_of(evidence),
             anomaly_map=evidence.map,
             box=hottest_box(evidence.map, rgb.shape[0], rgb.shape[1]),
-            disagreement=max(goods) - min(goods) if goods else 0.0,
+            disagreement=disagreement,
+            is_doubtful=disagreement > self.most_disagreement,
             not_judged=self.gate.reason(rgb, self.regions.mask(*rgb.shape[:2]), distance),
             said=said,
         )
+
+    @property
+    def most_disagreement(self) -> float:
+        """The largest disagreement on a good picture that was known as one while it was held out."""
+        known = [
+            each.disagreement
+            for each in self.held_out
+            if each.label == self.good and each.probabilities[self.good] >= max(each.probabilities.values())
+        ]
+        return max(known, default=0.0)
 
     def instruments(self, eye: Eye) -> Instruments:
         """What pictures of this part are measured with."""

@@ -11,6 +11,7 @@ from services.api.ports import Ports
 from services.api.state.lookup import Known, image_of
 from services.infra.intake import images
 from services.infra.process.errors import FrameMissing, UnknownRecipe
+from services.web.marked_picture import marked_picture
 from services.web.templating import environment, page_headers
 
 SHOWN_BY_BROWSERS = {"image/png", "image/jpeg", "image/webp", "image/bmp"}
@@ -46,6 +47,7 @@ def render_report(ports: Ports, known: Known) -> HTMLResponse:
             part_name=recipe.part if recipe is not None else None,
             bars=_bars(known.verdict, recipe),
             image=_inline_image(ports, known),
+            marked=_marked_image(ports, known),
         )
     )
     return HTMLResponse(page, headers=page_headers())
@@ -88,3 +90,15 @@ def _inline_image(ports: Ports, known: Known) -> str | None:
     if kind not in SHOWN_BY_BROWSERS:
         data, kind = images.encode_png(images.decode(data)), "image/png"
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _marked_image(ports: Ports, known: Known) -> str | None:
+    """The image with its anomaly map as a data URI; None where one of the two is not kept."""
+    seen = known.verdict.anomaly_map if known.verdict is not None else None
+    if seen is None:
+        return None
+    try:
+        frame = images.decode(image_of(ports, known))
+    except FrameMissing:
+        return None
+    return f"data:image/jpeg;base64,{base64.b64encode(marked_picture(frame, seen)).decode()}"

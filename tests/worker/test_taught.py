@@ -126,6 +126,7 @@ def opinion(good: float, **changes: object) -> Opinion:
         "anomaly_map": plate(0)[..., 0].astype("float32") / 255,
         "box": None,
         "disagreement": 0.0,
+        "is_doubtful": False,
         "not_judged": None,
         "said": {},
     }
@@ -141,9 +142,9 @@ def measured_recipe() -> Recipe:
 
 
 def test_opinions_that_contradict_each_other_accept_nothing() -> None:
-    """A probe that is sure beside a bank that is sure of the opposite is for a person to settle."""
+    """Where they differ as on no good part before, a person settles it."""
     assert judge_opinion(opinion(0.99), measured_recipe()).decision is Decision.ACCEPT
-    doubted = judge_opinion(opinion(0.99, disagreement=0.95), measured_recipe())
+    doubted = judge_opinion(opinion(0.99, disagreement=0.95, is_doubtful=True), measured_recipe())
     assert doubted.decision is Decision.REVIEW
     assert "differ by 0.95" in doubted.remarks[0]
 
