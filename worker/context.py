@@ -79,7 +79,8 @@ class WorkerContext:
     def reload_recipes(self) -> None:
         """Takes up edited recipes; wrong ones are counted and logged, and the old ones stay in force."""
         try:
-            self.recipes.reload_if_changed()
+            if self.recipes.reload_if_changed():
+                self.taught.prepare()
         except RecipeInvalid as error:
             self.progress.fail(error)
             log.warning("recipes_invalid", detail=error.detail)

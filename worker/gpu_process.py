@@ -60,6 +60,7 @@ def serve_with(engine: Engine, settings: WorkerSettings, name: str) -> int:
     """
     app = create_app(settings.ledger_url)
     context = _context(engine, settings, name)
+    context.taught.prepare()
     work_loop = WorkLoop(context)
     register_work(app, work_loop, context.progress)
     presence = Presence(settings.ledger_url, name)

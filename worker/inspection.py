@@ -65,7 +65,7 @@ class Inspection(Work[InspectionJob, Scores | Opinion, Decided]):
     ) -> Future[Scores] | Future[Opinion]:
         """See Work.ask."""
         if recipe.taught is not None:
-            return self._context.taught.ask(recipe, frame)
+            return self._context.taught.ask(recipe, frame, golden[0].pixels if golden else None)
         return self._context.engine.score(
             inspect_prompt(recipe, golden, frame),
             choices(recipe),

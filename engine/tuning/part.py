@@ -1,5 +1,6 @@
 """A taught part: everything that was learned from a plant's pictures, and what it says of the next one."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -32,7 +33,7 @@ class Opinion:
     typical good one. `anomaly_map` [h, w] covers the whole picture: 0 as good parts, 0.5 as their oddest
     thousandth of places. `box` is the hottest region in pixels, None where nothing is odd. `disagreement` is
     the largest difference between two opinions on the probability of the good class, and the picture
-    `is_doubtful` where no good picture, held out and known, had so large a one. `not_judged` says why
+    `is_doubtful` where it is larger than on any good picture, if that tells. `not_judged` says why
     the picture is unusable. `said` is what each opinion says by itself, by its name.
     """
 
@@ -54,6 +55,11 @@ class HeldOut:
     probabilities: dict[str, float]
     anomaly: float
     disagreement: float
+
+    @property
+    def named(self) -> str:
+        """The most probable class."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -128,13 +134,19 @@ class TaughtPart:
 
     @property
     def most_disagreement(self) -> float:
-        """The largest disagreement on a good picture that was known as one while it was held out."""
-        known = [
-            each.disagreement
+        """The largest disagreement on a held-out picture that was rightly named good.
+
+        Infinite where no bad picture that was named good would have been caught by it: without that gain it
+        would only hold good parts back.
+        """
+        named_good = [
+            each
             for each in self.held_out
-            if each.label == self.good and each.probabilities[self.good] >= max(each.probabilities.values())
+            if max(each.probabilities, key=each.probabilities.__getitem__) == self.good
         ]
-        return max(known, default=0.0)
+        rightly = max((each.disagreement for each in named_good if each.label == self.good), default=0.0)
+        caught = [each for each in named_good if each.label != self.good and each.disagreement > rightly]
+        return rightly if caught else math.inf
 
     def instruments(self, eye: Eye) -> Instruments:
         """What pictures of this part are measured with."""

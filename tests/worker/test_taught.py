@@ -11,13 +11,14 @@ from schemas.recipe import Recipe
 from schemas.report import CANNOT_TELL
 from schemas.verdict import Decision
 from services.infra.intake import images
-from services.infra.process.errors import FrameUnfit
+from services.infra.process.errors import FrameUnfit, RecipeInvalid
 from services.infra.process.names import Queue
 from services.infra.stores.ledger import Stage
 from tests.engine.tuning.parts import pictures, plate
 from tests.worker.plant import DENT, GOOD, RECIPE, Plant, make_job, write_recipe
 from tests.worker.test_verdicts import recipe_of
 from worker.diagnosis import Place, crop, oddest_place, schema_of
+from worker.taught import TaughtParts
 from worker.verdicts import judge_opinion
 
 PLATE = RECIPE.replace("scratch", "spot").replace("  - {name: dent, wording: dent, severity: major}\n", "")
@@ -193,3 +194,25 @@ def test_a_report_is_told_where_the_part_looks_odd(taught_plant: Plant) -> None:
     closer = crop(oddest, frame)
     assert closer is not None
     assert closer.min() == frame.min()
+
+
+def test_what_a_recipe_was_taught_is_there_before_its_first_part(
+    taught_plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker reads it when it starts and when recipes change, not while a part waits."""
+    parts = TaughtParts(taught_plant.recipes)
+    parts.prepare().result()
+    monkeypatch.setattr("worker.taught.load_part", lambda _: pytest.fail("read while a part waited"))
+    assert (
+        parts.ask(taught_plant.recipes.get("surface"), plate(400, "spot")).result().probabilities["spot"]
+        > 0.5
+    )
+
+
+def test_one_artefact_that_is_broken_stops_no_worker(taught_plant: Plant) -> None:
+    """Its parts say so; the worker starts all the same."""
+    shutil.rmtree(taught_plant.recipes.directory / "taught")
+    parts = TaughtParts(taught_plant.recipes)
+    parts.prepare().result()
+    with pytest.raises(RecipeInvalid):
+        parts.ask(taught_plant.recipes.get("surface"), plate(400)).result()

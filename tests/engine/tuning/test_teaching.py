@@ -1,5 +1,7 @@
 """A part is taught from a few pictures and judges others; see tests/engine/tuning/parts.py for the part."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,17 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.errors import ImageInvalid, TaughtPartInvalid, TeachingInvalid
-from engine.tuning import ANOMALY, Regions, TaughtPart, TeachOptions, digest_of, load_part, save_part, teach
+from engine.tuning import (
+    ANOMALY,
+    HeldOut,
+    Regions,
+    TaughtPart,
+    TeachOptions,
+    digest_of,
+    load_part,
+    save_part,
+    teach,
+)
 from tests.engine.tuning.parts import pictures, plate
 
 HELD_OUT = 1_000
@@ -137,3 +149,16 @@ def test_a_picture_that_cannot_be_judged_says_why(part: TaughtPart) -> None:
     assert part.judge(good).not_judged is None
     assert part.judge(good // 16).not_judged == "dark"
     assert part.judge(np.full_like(good, 255)).not_judged is not None
+
+
+def test_doubt_is_learned_only_where_it_would_have_caught_something(part: TaughtPart) -> None:
+    """Opinions that differ on good parts too tell nothing; they tell where only an escape had them so."""
+
+    def held_out(label: str, good: float, disagreement: float) -> HeldOut:
+        return HeldOut(label, {"good": good, "spot": 1 - good, "scratch": 0.0}, 0.0, disagreement)
+
+    goods = (held_out("good", 0.9, 0.3), held_out("good", 0.8, 0.5), held_out("good", 0.2, 0.99))
+    useless = replace(part, held_out=(*goods, held_out("spot", 0.9, 0.4), held_out("spot", 0.1, 0.9)))
+    assert useless.most_disagreement == math.inf
+    useful = replace(part, held_out=(*goods, held_out("spot", 0.9, 0.7)))
+    assert useful.most_disagreement == 0.5
